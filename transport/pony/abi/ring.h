@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PONY_ABI_RING_H
+#define PONY_ABI_RING_H
+
+#include "base/error.h"
+#include "transport/pony/abi/shm.h"
+
+#include <stdbool.h>
+
+/**
+ * Both ends of a port's two queues: the only code that touches shared cursors and slots.
+ *
+ * Shape    two single-producer single-consumer rings of 64-byte slots
+ * Trust    the other end's cursor is read once, with acquire, into a local, and accepted only if
+ *          (uint32_t)(theirs - ours) <= slots; slots are copied out before anything looks at them
+ * Threads  one per end
+ * Sleeping a side that wants to sleep sets is_asleep, fences (seq_cst), looks once more; the other
+ *          publishes, fences (seq_cst), reads is_asleep. Labels A1/R1.. in docs/shm-abi.md;
+ *          model in tests/model/doorbell.pml
+ */
+
+/** The engine's end. All fields are private to snapd. */
+struct shm_engine_end {
+    const struct shm_client_area *client;
+    struct shm_engine_area *engine;
+    const struct shm_command *commands;
+    struct shm_completion *completions;
+    uint32_t cmd_slots, cpl_slots;
+    uint32_t cmd_head; /**< commands taken */
+    uint32_t cpl_tail; /**< completions written, published or not */
+    uint32_t cpl_published;
+    uint32_t cpl_head; /**< last accepted value of the application's cursor */
+};
+
+/** `client` and `engine` are the mapped areas; slot counts are checked powers of two. */
+void shm_engine_end_init(struct shm_engine_end *end, const void *client, void *engine,
+                         uint32_t cmd_slots, uint32_t cpl_slots);
+
+/**
+ * Takes up to `max` commands: private copies, opcode checked to be one that exists.
+ * The new cmd_head is published before this returns, so before any is acted on.
+ *
+ * Errors  BASE_E_PEER: the cursor or an opcode lies; detach the application
+ */
+BASE_MUST_USE enum base_err shm_engine_take(struct shm_engine_end *end, struct shm_command *out,
+                                            uint32_t max, uint32_t *taken);
+
+/** How many completions the application has consumed in all. Errors  BASE_E_PEER as above. */
+BASE_MUST_USE enum base_err shm_engine_consumed(struct shm_engine_end *end, uint32_t *cpl_head);
+
+/** Free completion slots by the last value of shm_engine_consumed(). */
+uint32_t shm_engine_room(const struct shm_engine_end *end);
+
+/** Writes a completion; the caller has seen room > 0. Returns its count (slot = count & mask). */
+uint32_t shm_engine_put(struct shm_engine_end *end, const struct shm_completion *completion);
+
+/** Publishes what was put. True: the application sleeps, signal its eventfd. */
+bool shm_engine_publish(struct shm_engine_end *end);
+
+/** Says that the engine is about to sleep (or woke). Returns true if commands are waiting. */
+bool shm_engine_set_asleep(struct shm_engine_end *end, bool is_asleep);
+
+/** The application's end. */
+struct shm_client_end {
+    struct shm_client_area *client;
+    const struct shm_engine_area *engine;
+    struct shm_command *commands;
+    const struct shm_completion *completions;
+    uint32_t cmd_slots, cpl_slots;
+    uint32_t cmd_tail; /**< commands written, published or not */
+    uint32_t cmd_published;
+    uint32_t cmd_head; /**< cached cursor of the engine */
+    uint32_t cpl_head; /**< completions consumed */
+};
+
+void shm_client_end_init(struct shm_client_end *end, void *client, const void *engine,
+                         uint32_t cmd_slots, uint32_t cpl_slots);
+
+/** Writes a command. BASE_AGAIN: the queue is full; BASE_E_PEER: snapd's cursor lies. */
+BASE_MUST_USE enum base_err shm_client_put(struct shm_client_end *end,
+                                           const struct shm_command *command);
+
+/** Publishes what was put. True: the engine sleeps, ring its doorbell. */
+bool shm_client_publish(struct shm_client_end *end);
+
+/** Commands that snapd has certainly not taken: counts from *first to cmd_tail (for on_unsent). */
+uint32_t shm_client_untaken(struct shm_client_end *end, uint32_t *first);
+/** A private copy of a command that was put, by its count. */
+struct shm_command shm_client_command_at(const struct shm_client_end *end, uint32_t count);
+
+/** Copies up to `max` completions without consuming them. BASE_E_PEER: snapd's cursor lies. */
+BASE_MUST_USE enum base_err shm_client_peek(struct shm_client_end *end, struct shm_completion *out,
+                                            uint32_t max, uint32_t *n);
+
+/** Consumes `n` completions: their rx memory goes back to snapd. */
+void shm_client_consume(struct shm_client_end *end, uint32_t n);
+
+/** Says that the application is about to sleep (or woke). True if completions are waiting. */
+bool shm_client_set_asleep(struct shm_client_end *end, bool is_asleep);
+
+/** Why snapd closed this port; SHM_REASON_NONE: it did not. */
+enum shm_reason shm_client_closed(const struct shm_client_end *end);
+
+#endif
