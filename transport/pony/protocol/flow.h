@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PONY_PROTOCOL_FLOW_H
+#define PONY_PROTOCOL_FLOW_H
+
+#include "base/error.h"
+#include "transport/pony/abi/shm.h"
+#include "transport/pony/protocol/packet.h"
+
+#include <stdbool.h>
+
+/**
+ * Flow: packets between two engines, each delivered exactly once, in any order, or the flow dies
+ * and both sides know. The layer below operations: it does not look into frames.
+ *
+ * Threads  one engine; no sockets, no clock, no heap after creation
+ * Source   snap.md 2.3, 2.6; docs/protocol.md PX-1..PX-59
+ */
+struct pony_flow;
+struct pony_flow_table; /**< an engine's flows, by peer and by number */
+
+/** What the operation layer is asked and told. All called on the engine's thread. */
+struct pony_flow_events {
+    /** Appends frames to `packet` (head from head_len on; payload last): at most `room` bytes in
+     *  all. False: nothing to send now. Must not keep `packet`. */
+    bool (*fill)(void *ctx, struct pony_flow *flow, struct pony_packet *packet, uint32_t room,
+                 uint64_t now_ns);
+    /** The frames of a packet that arrived for the first time. False: they break the protocol,
+     *  the flow is reset. */
+    bool (*deliver)(void *ctx, struct pony_flow *flow, const uint8_t *frames, uint32_t len,
+                    uint64_t now_ns);
+    /** A packet with an owner was acknowledged, or dropped with its flow: forget its payload. */
+    void (*released)(void *ctx, struct pony_flow *flow, struct pony_tx_msg *owner, bool was_acked);
+    /** Established. */
+    void (*up)(void *ctx, struct pony_flow *flow);
+    /** Dead; frees itself after this returns. All `released` calls came before. */
+    void (*down)(void *ctx, struct pony_flow *flow, enum shm_reason reason);
+};
+
+struct pony_flow_config {
+    uint64_t instance; /**< this engine's life, random, not 0 */
+    uint64_t seed;     /**< of all randomness in here */
+    uint32_t max_flows;
+    uint32_t max_packets;     /**< retained by all flows together */
+    uint32_t mtu_bytes;       /**< largest UDP payload this host sends or takes */
+    uint32_t window_max_pkts; /**< per flow, <= 1024 */
+    const struct pony_cc_ops *cc;
+    uint64_t rto_min_ns, rto_max_ns;
+    uint64_t keepalive_ns; /**< silence after which a flow with users is probed */
+    uint64_t dead_ns;      /**< silence, while something is owed to us, after which it is dead */
+    uint64_t hello_timeout_ns; /**< no answer at all: UNREACHABLE */
+    uint64_t idle_ns;          /**< flow without users is closed after this */
+    bool full_checksum;        /**< CRC over payloads too, not only headers and frames */
+    const struct pony_flow_events *events;
+    void *ctx;
+};
+
+BASE_MUST_USE enum base_err pony_flow_table_create(const struct pony_flow_config *config,
+                                                   uint64_t now_ns, struct pony_flow_table **table);
+void pony_flow_table_destroy(struct pony_flow_table *table);
+
+/** The flow to that engine: the one there is, or a new one that begins its handshake. */
+BASE_MUST_USE enum base_err pony_flow_get(struct pony_flow_table *table, const struct pony_addr *to,
+                                          uint64_t now_ns, struct pony_flow **flow);
+
+/** Counts users (connections). A flow without any is closed after idle_ns. */
+void pony_flow_add_user(struct pony_flow *flow);
+void pony_flow_del_user(struct pony_flow *flow, uint64_t now_ns);
+
+/** The operation layer has something for fill() to take: the flow joins the send round. */
+void pony_flow_wants_fill(struct pony_flow *flow);
+
+/** Everything that arrives: checked, counted, dropped, or worked on; events are called. */
+void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packet_in *in,
+                          uint64_t now_ns);
+
+/** A hint (ICMP) that nothing listens at `to`: handshakes end at once, others are probed. */
+void pony_flows_on_unreachable(struct pony_flow_table *table, const struct pony_addr *to,
+                               uint64_t now_ns);
+
+/**
+ * The next packet to send, built just in time: handshakes, retransmissions, new data (fill, within
+ * window and pace, flows in turn), acknowledgements that no data carries. False: nothing now.
+ * After at most PONY_TX_BATCH_MAX packets the caller must have sent them.
+ */
+bool pony_flows_next_packet(struct pony_flow_table *table, uint64_t now_ns,
+                            struct pony_packet_out *out);
+
+/** Timers. Call when now_ns reaches the deadline (or at every round). */
+void pony_flows_on_time(struct pony_flow_table *table, uint64_t now_ns);
+uint64_t pony_flows_next_deadline_ns(const struct pony_flow_table *table);
+
+/** Tells all peers (RESET, reason SHUTDOWN or the like) and kills all flows, without events. */
+void pony_flows_shutdown(struct pony_flow_table *table, enum shm_reason reason);
+
+/** The operation layer's own data of a flow (list heads of its connections etc.). */
+void *pony_flow_user_data(struct pony_flow *flow);
+void pony_flow_set_user_data(struct pony_flow *flow, void *data);
+
+const struct pony_addr *pony_flow_peer(const struct pony_flow *flow);
+uint64_t pony_flow_peer_instance(const struct pony_flow *flow); /**< 0 until up */
+bool pony_flow_is_up(const struct pony_flow *flow);
+/** Largest `room` that fill() can get, bytes of frames and payload; known once up. */
+uint32_t pony_flow_room_max(const struct pony_flow *flow);
+
+struct pony_flow_info {
+    uint32_t flow;
+    struct pony_addr peer;
+    const char *state;
+    uint32_t version, mtu_bytes, inflight_pkts, users;
+    uint64_t srtt_ns, rto_ns;
+    double cwnd_pkts;
+    uint64_t sent_pkts, received_pkts, retransmitted_pkts, timeouts, duplicates, dropped;
+};
+
+/** Walks the flows: *cursor starts at 0; false at the end. */
+bool pony_flows_next_info(const struct pony_flow_table *table, uint32_t *cursor,
+                          struct pony_flow_info *info);
+
+/** Names and values of all counters of the table, for status. */
+uint32_t pony_flows_counters(const struct pony_flow_table *table, const char *const **names,
+                             const uint64_t **values);
+
+#endif
