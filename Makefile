@@ -1,0 +1,22 @@
+# Short names for the usual commands; the build itself is CMake (CMakePresets.json).
+PRESET ?= dev
+JOBS   ?= $(shell nproc)
+
+.PHONY: all build test deps clean
+all: build
+
+build/$(PRESET)/build.ninja:
+	cmake --preset $(PRESET)
+
+build: build/$(PRESET)/build.ninja
+	cmake --build --preset $(PRESET) -j $(JOBS)
+
+deps:
+	scripts/install-deps.sh
+
+test: deps
+	$(MAKE) build PRESET=$(PRESET)
+	ctest --preset $(PRESET) -j $(JOBS)
+
+clean:
+	cmake -E rm -rf build

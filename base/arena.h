@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+/**
+ * Arena: memory that is given back all at once, and a pool of arenas.
+ *
+ * Shape    chunks in a chain, bump allocation; every piece is 16-aligned
+ * Memory   the first chunk is made at the first allocation and kept by reset, so an arena that is
+ *          reused for pieces that fit into it never goes to the heap again. All chunks together
+ *          never exceed max_bytes.
+ * Threads  arena and pool have one owner at a time
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+struct base_arena_chunk; /* private to arena.c */
+
+struct base_arena {
+    struct base_arena_chunk *first;   /**< kept by reset; NULL before the first allocation */
+    struct base_arena_chunk *current; /**< the one that is being filled */
+    size_t chunk_bytes;               /**< usable bytes of an ordinary chunk */
+    size_t max_bytes;                 /**< limit on the usable bytes of all chunks together */
+    size_t total_bytes;               /**< usable bytes of all chunks now */
+    struct base_arena *next_free;     /**< the pool's */
+};
+
+/** Allocates nothing yet. chunk_bytes >= 16; max_bytes is the limit, SIZE_MAX for none. */
+void base_arena_init(struct base_arena *arena, size_t chunk_bytes, size_t max_bytes);
+
+/** Frees everything. Accepts a zeroed arena. */
+void base_arena_fini(struct base_arena *arena);
+
+/** `size` bytes, 16-aligned, not zeroed; a size of 0 gives a valid pointer too. NULL at the limit or
+ * when the heap is empty. Lives until reset or fini. */
+void *base_arena_alloc(struct base_arena *arena, size_t size);
+void *base_arena_alloc_zero(struct base_arena *arena, size_t size);
+
+/** A copy of `n` bytes, NULL as base_arena_alloc. */
+void *base_arena_dup(struct base_arena *arena, const void *from, size_t n);
+
+/** A copy of the n bytes at `from` with a NUL behind them. */
+char *base_arena_dup_str(struct base_arena *arena, const char *from, size_t n);
+
+/** Ends the life of all pieces; keeps the first chunk. */
+void base_arena_reset(struct base_arena *arena);
+
+/** Arenas that wait for reuse. */
+struct base_arena_pool {
+    struct base_arena *free;
+    uint32_t n_free;
+    uint32_t max_free;  /**< more than these are given back to the heap */
+    size_t chunk_bytes; /**< of the arenas it makes */
+    size_t max_bytes;   /**< of each arena it makes */
+};
+
+void base_arena_pool_init(struct base_arena_pool *pool, size_t chunk_bytes, size_t max_bytes,
+                          uint32_t max_free);
+
+/** Frees the waiting arenas; those that are out stay their takers'. Accepts a zeroed pool. */
+void base_arena_pool_fini(struct base_arena_pool *pool);
+
+/** An empty arena, NULL when the heap is empty. Give it back with base_arena_pool_give. */
+struct base_arena *base_arena_pool_take(struct base_arena_pool *pool);
+
+/** Resets and keeps, or frees. NULL is accepted. */
+void base_arena_pool_give(struct base_arena_pool *pool, struct base_arena *arena);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_WHEEL_H
+#define BASE_WHEEL_H
+
+/**
+ * Hierarchical timing wheel.
+ *
+ * Shape    11 levels of 64 slots over 64-bit ticks; a level is chosen by the highest digit (base
+ *          64) in which deadline and present differ. A timer moves down at most once per level.
+ * Holds    a timer never fires before its deadline; once advance() is called with a time that is
+ *          at or past the deadline rounded up to the granularity, it fires (within max_n)
+ * Units    ns since the start of the caller's clock; the granularity is a power of two of ns
+ * Cost     add, del: O(1). advance: bounded by max_n. next_deadline_ns: one look per level.
+ * Memory   the timers are the caller's; a wheel is about 11 KB; never allocates
+ * Threads  one owner
+ * Source   Varghese and Lauck, "Hashed and hierarchical timing wheels" (SOSP'87)
+ */
+#include "base/list.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct base_timer;
+typedef void base_timer_fn(struct base_timer *timer, uint64_t now_ns);
+
+/** Zero it, or base_timer_init, before its first use. */
+struct base_timer {
+    struct base_list link;
+    uint64_t deadline_ns;
+    base_timer_fn *fn; /**< for base_wheel_run; NULL where base_wheel_advance is used */
+    uint16_t place;    /**< the wheel's: 0 idle, else where it hangs */
+};
+
+enum {
+    BASE_WHEEL_LEVELS = 11,
+    BASE_WHEEL_SLOTS = 64
+};
+
+struct base_wheel {
+    uint64_t tick;  /**< all slots before this tick are empty */
+    uint32_t shift; /**< log2 of the granularity */
+    uint32_t n_timers;
+    uint64_t used[BASE_WHEEL_LEVELS]; /**< bit per slot that has timers */
+    struct base_list due;             /**< reached, not yet handed out */
+    struct base_list slots[BASE_WHEEL_LEVELS][BASE_WHEEL_SLOTS];
+};
+
+/** `granularity_ns` is rounded up to a power of two; 1 is allowed. */
+void base_wheel_init(struct base_wheel *wheel, uint64_t now_ns, uint64_t granularity_ns);
+
+void base_timer_init(struct base_timer *timer, base_timer_fn *fn);
+
+/** Armed, or handed out by base_wheel_advance and not yet taken from that list by del or add. */
+bool base_timer_is_armed(const struct base_timer *timer);
+
+/** Arms; an armed timer is moved. A deadline in the past fires at the next advance. */
+void base_wheel_add(struct base_wheel *wheel, struct base_timer *timer, uint64_t deadline_ns);
+
+/** Disarms; does nothing to an idle timer. */
+void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer);
+
+/**
+ * Moves the clock to `now_ns` (a smaller one than before is taken as the one before) and appends the
+ * timers that are due to `fired`, at most `max_n`, earliest tick first.
+ *
+ * @param fired  the caller's list of base_timer.link; unlink each with base_list_take_first before
+ *               it is added again or freed. A timer counts as idle from here on.
+ * @return       how many; when it is max_n there may be more, and next_deadline_ns says so
+ */
+uint32_t base_wheel_advance(struct base_wheel *wheel, uint64_t now_ns, uint32_t max_n,
+                            struct base_list *fired);
+
+/** As advance, but calls each timer's fn, which may add and delete any timer, itself too. */
+uint32_t base_wheel_run(struct base_wheel *wheel, uint64_t now_ns, uint32_t max_n);
+
+/**
+ * When to call advance next: UINT64_MAX when there is no timer, a time not after the present when
+ * some are due. Never later than the earliest deadline rounded up to the granularity; may be
+ * earlier for a far timer (by design: once for each level it moves down).
+ */
+uint64_t base_wheel_next_deadline_ns(const struct base_wheel *wheel);
+
+#endif
