@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RPC_FRAME_H
+#define RPC_FRAME_H
+
+#include "base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Frames: what two RPC halves say to each other, one frame per transport message.
+ *
+ * Shape    a fixed head, then text, metadata, zeros up to a multiple of 8, then the body up to the
+ *          message's end. All integers little endian.
+ * Hostile  parse() accepts any bytes; what it returns points into them and is within them
+ * Source   docs/protocol-rpc.md, PR-1..
+ */
+enum snapi_frame_type {
+    SNAPI_REQUEST = 1,
+    SNAPI_RESPONSE = 2,
+    SNAPI_CANCEL = 3,
+    SNAPI_HELLO = 4,
+    SNAPI_GOAWAY = 5,
+    SNAPI_PING = 6,
+    SNAPI_PONG = 7
+};
+
+enum {
+    SNAPI_REQUEST_IDEMPOTENT = 1u << 0, /**< may be run twice */
+    SNAPI_RESPONSE_NOT_RUN = 1u << 0    /**< the handler was certainly not started */
+};
+
+enum {
+    SNAPI_RPC_VERSION_MIN = 1, /**< what this build speaks */
+    SNAPI_RPC_VERSION_MAX = 1,
+    SNAPI_FRAME_TEXT_MAX = 1023, /**< method name, message, address */
+    SNAPI_FRAME_META_MAX = 65536,
+    SNAPI_FRAME_HEAD_MAX = 24 /**< longest fixed head */
+};
+
+/** The most bytes that a frame adds to its body. */
+enum {
+    SNAPI_FRAME_OVERHEAD_MAX =
+        SNAPI_FRAME_HEAD_MAX + SNAPI_FRAME_TEXT_MAX + SNAPI_FRAME_META_MAX + 8
+};
+
+/** Fields that a type does not have are 0 after parse() and ignored by put(). */
+struct snapi_frame {
+    uint8_t type;         /**< enum snapi_frame_type */
+    uint8_t flags;        /**< SNAPI_REQUEST_*, SNAPI_RESPONSE_* */
+    uint16_t code;        /**< RESPONSE, GOAWAY: enum snap_code, <= 16 after parse() */
+    uint16_t version_min; /**< HELLO */
+    uint16_t version_max; /**< HELLO; >= version_min after parse() */
+    uint64_t id;          /**< REQUEST, RESPONSE, CANCEL: call, not 0; PING, PONG: token */
+    uint64_t timeout_us;  /**< REQUEST: time the caller has left; 0: no deadline */
+    const char *text;     /**< REQUEST: method; RESPONSE, GOAWAY: message; HELLO: Pony address.
+                           *   Not NUL-ended; never holds a NUL or control character after parse() */
+    size_t text_len;      /**< REQUEST: 1..1023, else 0..1023 */
+    const uint8_t *meta;  /**< reserved; skipped */
+    size_t meta_len;
+    const uint8_t *body; /**< REQUEST, RESPONSE; 8-aligned within the frame */
+    size_t body_len;
+};
+
+/**
+ * Reads one frame.
+ *
+ * @param data   may be NULL if len is 0
+ * @param frame  zeroed unless BASE_OK; points into data
+ *
+ * Errors  BASE_E_MALFORMED; base_error_last_note() says what and where
+ */
+BASE_MUST_USE enum base_err snapi_frame_parse(const uint8_t *data, size_t len,
+                                              struct snapi_frame *frame);
+
+/** Encoded size of all of `frame`, body_len included (body may be NULL). text_len, meta_len within
+ * their limits. */
+size_t snapi_frame_size(const struct snapi_frame *frame);
+
+/** Writes everything but the body to `out` (snapi_frame_size() bytes) and returns where the body
+ * goes: body_len bytes, 8-aligned if `out` is. */
+uint8_t *snapi_frame_put(const struct snapi_frame *frame, uint8_t *out);
+
+/** "REQUEST"; "?" for an unknown one. */
+const char *snapi_frame_type_name(uint8_t type);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RPC_LOOP_H
+#define RPC_LOOP_H
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/mpsc.h"
+#include "base/wheel.h"
+#include "rpc/message.h"
+#include "transport/transport.h"
+
+#include <snaprpc/loop.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * Loop, as client/ and server/ see it: who may touch its state, work from other threads, timers,
+ * waiting, transports.
+ *
+ * Ownership  at any moment at most one thread *owns* the loop. Transports, connections, channels'
+ *            and servers' inner state, the wheel: only the owner touches them ("owner" below).
+ * Driving    one thread at a time *drives*: it owns the loop while it does an iteration and gives
+ *            it up while it sleeps. Callbacks of applications run only within an iteration.
+ * Entering   any other thread may own the loop for a moment, to do its own work inline: try_enter,
+ *            work, leave. It never calls an application back; what must be called back it defers.
+ * Otherwise  it submits: the work is then done by whoever owns the loop, at the latest when that
+ *            one leaves. rpc/README.md tells why no submission is lost and no wake-up is needed.
+ */
+
+/* ---- may this thread use the loop at all ---- */
+
+/** Any thread. FAILED_PRECONDITION in a child of the process that made the loop, else SNAP_OK.
+ * Every public function that takes a loop, channel or server asks this first. */
+struct snap_status snapi_loop_check(const struct snap_loop *loop);
+
+/** Any thread. The same without making a status. */
+bool snapi_loop_is_forked(const struct snap_loop *loop);
+
+/* ---- owning ---- */
+
+/**
+ * Becomes the owner if nobody else is. Nests: an owner (from a callback, too) enters again.
+ * Pairs with snapi_loop_leave(). False: another thread owns it; submit instead.
+ *
+ * Threads  any
+ * Blocks   never
+ */
+bool snapi_loop_try_enter(struct snap_loop *loop);
+
+/** Gives up what try_enter() gave. The outermost one flushes transports, does what others submitted
+ * meanwhile, and wakes the driver if it would sleep too long. */
+void snapi_loop_leave(struct snap_loop *loop);
+
+/** Whether this thread is the owner. */
+bool snapi_loop_is_mine(const struct snap_loop *loop);
+
+/** Whether this thread is within an iteration, that is in a callback or handler: waiting here would
+ * be waiting for itself. */
+bool snapi_loop_in_callback(const struct snap_loop *loop);
+
+/* ---- work ---- */
+
+struct snapi_work;
+typedef void snapi_work_fn(struct snap_loop *loop, struct snapi_work *work);
+
+/** One piece of work; lies inside its owner; may be queued again from its own run(). */
+struct snapi_work {
+    struct base_mpsc_node node; /**< of submissions */
+    struct base_list link;      /**< of deferred work */
+    snapi_work_fn *run;
+    bool is_deferred; /**< owner's */
+};
+
+void snapi_work_init(struct snapi_work *work, snapi_work_fn *run);
+
+/**
+ * Has run() called by the owner of the loop, soon; perhaps before this returns, on this thread. It
+ * must not call applications back (it may defer). One thread's submissions run in order.
+ *
+ * Threads  any
+ */
+void snapi_loop_submit(struct snap_loop *loop, struct snapi_work *work);
+
+/** Has run() called in the next iteration, on the driving thread, where applications may be called
+ * back. Deferring what is deferred does nothing. Owner. */
+void snapi_loop_defer(struct snap_loop *loop, struct snapi_work *work);
+
+/** Takes deferred work back. Owner. */
+void snapi_loop_undefer(struct snap_loop *loop, struct snapi_work *work);
+
+/**
+ * Calls fn(loop, arg) as owner and returns when that is done: for rare things such as open, close,
+ * listen. fn must not call applications back.
+ *
+ * Threads  any, callbacks included
+ * Blocks   until the present owner has come round to it
+ */
+void snapi_loop_exec(struct snap_loop *loop, void (*fn)(struct snap_loop *loop, void *arg),
+                     void *arg);
+
+/* ---- time ---- */
+
+/** CLOCK_MONOTONIC, read once per iteration and per enter. Owner. */
+uint64_t snapi_loop_now(struct snap_loop *loop);
+
+/** Arms (or moves) a timer made by base_timer_init(); fn runs within an iteration. Owner. */
+void snapi_loop_timer_add(struct snap_loop *loop, struct base_timer *timer, uint64_t deadline_ns);
+
+/** Owner. Idle timers are fine. */
+void snapi_loop_timer_del(struct snap_loop *loop, struct base_timer *timer);
+
+/* ---- waiting ---- */
+
+/** A thread that waits for something that the loop will bring; on that thread's stack. */
+struct snapi_waiter {
+    _Atomic uint32_t state; /**< futex */
+    struct base_list link;  /**< of those who wait while another thread drives */
+    bool is_leader;         /**< it drives while it waits */
+};
+
+void snapi_waiter_init(struct snapi_waiter *waiter);
+
+/** What was waited for is there. The waiter may be gone when this returns. Owner. */
+void snapi_waiter_done(struct snap_loop *loop, struct snapi_waiter *waiter);
+
+/**
+ * Waits until snapi_waiter_done(waiter). Drives the loop meanwhile if nobody else does. May be
+ * called by an owner that entered once: on return the loop is left.
+ *
+ * @param deadline_ns  UINT64_MAX: none
+ *
+ * Threads  any
+ * Errors   BASE_E_TIMEOUT: the deadline passed first; the waiter may still be told later, so the
+ *          caller takes it out of where it was put, as owner, before its memory goes;
+ *          BASE_E_IN_USE: called from a callback of this loop
+ */
+BASE_MUST_USE enum base_err snapi_loop_wait(struct snap_loop *loop, struct snapi_waiter *waiter,
+                                            uint64_t deadline_ns);
+
+/* ---- what a loop has ---- */
+
+/** The transport of a kind (TCP or PONY), made at first use; NULL: this build has none, or it could
+ * not be made (base_error_last_note() says why). Owner. */
+struct snapi_transport *snapi_loop_transport(struct snap_loop *loop, enum snap_transport kind);
+
+/** AUTO, or what the options or $SNAP_TRANSPORT force. Any thread. */
+enum snap_transport snapi_loop_choice(const struct snap_loop *loop);
+
+/** The limit on one encoded message (without our frame around it). Any thread. */
+size_t snapi_loop_max_message(const struct snap_loop *loop);
+
+/** Any thread. */
+const struct base_log *snapi_loop_log(const struct snap_loop *loop);
+
+/** Arenas for calls: take and give from any thread. */
+struct snapi_arena_pool *snapi_loop_arenas(struct snap_loop *loop);
+
+/** A channel or server: ended with its loop. */
+struct snapi_member {
+    struct base_list link;
+    /** Ends and frees the object; must unlink it with snapi_loop_del_member(). May call back. Owner,
+     * within an iteration. */
+    void (*on_loop_destroy)(struct snapi_member *member);
+};
+
+/** Owner. */
+void snapi_loop_add_member(struct snap_loop *loop, struct snapi_member *member);
+void snapi_loop_del_member(struct snap_loop *loop, struct snapi_member *member);
+
+/** snap_loop_create() with transports of the caller's choice (tests). The list ends with NULL. */
+struct snap_status snapi_loop_create(const struct snap_loop_options *options,
+                                     const struct snapi_transport_ops *const *transports,
+                                     struct snap_loop **loop);
+
+#endif

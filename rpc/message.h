@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef RPC_MESSAGE_H
+#define RPC_MESSAGE_H
+
+#include "base/arena.h"
+#include "base/error.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Messages: protobuf-c objects to and from bytes, with one arena per call.
+ *
+ * Shape    an unpacked message is preceded by a hidden head that names its arena, so that
+ *          snap_message_free() needs only the message
+ * Threads  arenas are taken and given from any thread (lock-free); one thread at a time uses one
+ * Memory   an arena may outlive its pool's owner: the pool goes when the last arena is given back
+ */
+struct snapi_arena_pool;
+
+/** Memory of one call. The first chunk is kept when it is given back. */
+struct snapi_arena {
+    struct base_arena mem;
+    struct snapi_arena_pool *pool;
+    uint32_t slot; /**< in the pool; UINT32_MAX: made beyond the pool's size, freed when given */
+};
+
+/** NULL: out of memory. Ended by snapi_arena_pool_close(). */
+struct snapi_arena_pool *snapi_arena_pool_open(void);
+
+/** The owner does without it. Arenas that are out may still be given back. NULL is fine. */
+void snapi_arena_pool_close(struct snapi_arena_pool *pool);
+
+/** An empty arena; NULL: out of memory. No heap allocation once as many were given back. */
+struct snapi_arena *snapi_arena_take(struct snapi_arena_pool *pool);
+
+/** Ends the life of all that lies in it. NULL is fine. */
+void snapi_arena_give(struct snapi_arena *arena);
+
+/** Size of the encoded message. */
+size_t snapi_message_size(const ProtobufCMessage *message);
+
+/** Encodes into `out`, snapi_message_size() bytes. */
+void snapi_message_pack(const ProtobufCMessage *message, uint8_t *out);
+
+struct snapi_unpack {
+    const ProtobufCMessageDescriptor *type;
+    const uint8_t *data; /**< hostile; may go when unpack returns */
+    size_t len;
+    size_t max_message_bytes; /**< bounds what decoding may allocate, with `len` */
+};
+
+/**
+ * Decodes into the arena. On success the message and arena are one: give the arena back when the
+ * message is done, or let the application do so with snap_message_free(); see
+ * snapi_message_is_kept().
+ *
+ * Errors  BASE_E_MALFORMED not a message of that type; BASE_E_LIMIT decoding would take too much
+ *         memory or nests too deep; BASE_E_NOMEM. The arena stays the caller's
+ */
+BASE_MUST_USE enum base_err snapi_message_unpack(struct snapi_arena *arena,
+                                                 const struct snapi_unpack *in,
+                                                 ProtobufCMessage **message);
+
+/** The arena of an unpacked message. */
+struct snapi_arena *snapi_message_arena(const ProtobufCMessage *message);
+
+/** Whether the application took it with snap_message_keep(). */
+bool snapi_message_is_kept(const ProtobufCMessage *message);
+
+#endif
