@@ -93,6 +93,10 @@ struct snapi_transport_ops {
 
     /** Reaps, flushes batches, fires timers; at most `budget` messages. Returns how much was done. */
     uint32_t (*poll)(struct snapi_transport *transport, uint64_t now_ns, uint32_t budget);
+    /** Gives the network (or snapd) what send() queued since the last poll(). Calls nothing back:
+     *  what it finds broken the next poll() tells, and next_deadline_ns() is 0 until then. For a
+     *  thread that puts in work of its own while the loop's driver sleeps; leaves arm() standing. */
+    void (*flush)(struct snapi_transport *transport);
     /** Before the loop sleeps: asks to be woken through a source. False: work came meanwhile. */
     bool (*arm)(struct snapi_transport *transport);
     /** When poll() must run again at the latest; UINT64_MAX: no timer. */
