@@ -56,8 +56,11 @@ struct snapi_conn_events {
     /** Room again after begin() said BASE_AGAIN. */
     void (*on_writable)(void *arg, struct snapi_conn *conn);
     /** Comes before on_closed, once per message sent with `tag` that certainly did not reach the
-     *  peer whole (so it cannot have acted on it). Messages not named here: not known. */
-    void (*on_unsent)(void *arg, struct snapi_conn *conn, uint64_t tag);
+     *  peer whole (so it cannot have acted on it). Messages not named here: not known. `data` is
+     *  the message as it was sent, valid until this returns, so that it can be sent elsewhere
+     *  without anybody having kept a copy. */
+    void (*on_unsent)(void *arg, struct snapi_conn *conn, uint64_t tag, const uint8_t *data,
+                      size_t len);
     /** The last event of a connection, also of one that never opened; after it the conn is gone.
      *  Not called for a connection that we closed with ABORT. */
     void (*on_closed)(void *arg, struct snapi_conn *conn, const struct snapi_closed *why);
