@@ -42,7 +42,8 @@ void *base_arena_dup(struct base_arena *arena, const void *from, size_t n);
 /** A copy of the n bytes at `from` with a NUL behind them. */
 char *base_arena_dup_str(struct base_arena *arena, const char *from, size_t n);
 
-/** Ends the life of all pieces; keeps the first chunk. */
+/** Ends the life of all pieces; keeps the first chunk, unless one huge piece made it larger than
+ * chunk_bytes. */
 void base_arena_reset(struct base_arena *arena);
 
 /** Arenas that wait for reuse. */

@@ -108,6 +108,11 @@ static inline size_t base_round_up_size(size_t v, size_t align)
     return (v + align - 1) & ~(align - 1);
 }
 
+static inline size_t base_round_down_size(size_t v, size_t align)
+{
+    return v & ~(align - 1);
+}
+
 /** Ceiling of a / b, b > 0. */
 static inline uint64_t base_div_ceil_u64(uint64_t a, uint64_t b)
 {

@@ -49,7 +49,8 @@ struct base_fd_msg {
  * Receives one message. On every error no descriptor stays open: what came with it is closed.
  *
  * Errors  BASE_AGAIN: none there (non-blocking socket); BASE_E_CLOSED: the peer closed;
- *         BASE_E_MALFORMED: longer than capacity, or more descriptors than max_fds; BASE_E_IO
+ *         BASE_E_MALFORMED: longer than capacity, or more descriptors than max_fds;
+ *         BASE_E_LIMIT: this process may open no more descriptors; BASE_E_IO
  */
 BASE_MUST_USE enum base_err base_fd_recv_msg(int sock, struct base_fd_msg *msg);
 

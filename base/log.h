@@ -6,7 +6,7 @@
  * Logging through a function that the owner gives. The library itself never prints: without a
  * function there is silence.
  *
- * Shape    a message is one line without newline, cut at BASE_LOG_MAX - 1 bytes
+ * Shape    a message is one line, cut at BASE_LOG_MAX - 1 bytes; control characters become '?'
  * Threads  the function may be called from every thread that holds the struct base_log
  * Memory   no allocation; the message lives on the stack for the length of the call
  */

@@ -8,7 +8,7 @@
  * Shape    11 levels of 64 slots over 64-bit ticks; a level is chosen by the highest digit (base
  *          64) in which deadline and present differ. A timer moves down at most once per level.
  * Holds    a timer never fires before its deadline; once advance() is called with a time that is
- *          at or past the deadline rounded up to the granularity, it fires (within max_n)
+ *          at or past the deadline rounded up to the granularity, it fires (as far as max_n goes)
  * Units    ns since the start of the caller's clock; the granularity is a power of two of ns
  * Cost     add, del: O(1). advance: bounded by max_n. next_deadline_ns: one look per level.
  * Memory   the timers are the caller's; a wheel is about 11 KB; never allocates
@@ -65,7 +65,8 @@ void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer);
  *
  * @param fired  the caller's list of base_timer.link; unlink each with base_list_take_first before
  *               it is added again or freed. A timer counts as idle from here on.
- * @return       how many; when it is max_n there may be more, and next_deadline_ns says so
+ * @return       how many. The call also ends when it has moved 4 * max_n timers between slots, so
+ *               there may be more however small the number is; next_deadline_ns says so.
  */
 uint32_t base_wheel_advance(struct base_wheel *wheel, uint64_t now_ns, uint32_t max_n,
                             struct base_list *fired);

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/arena.h"
+
+#include "base/assert.h"
+#include "base/compiler.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ARENA_ALIGN = 16
+};
+
+struct base_arena_chunk {
+    struct base_arena_chunk *next; /* older extra chunks, down to the first one */
+    size_t capacity;               /* bytes at data */
+    size_t used;
+    alignas(ARENA_ALIGN) unsigned char data[];
+};
+
+void base_arena_init(struct base_arena *arena, size_t chunk_bytes, size_t max_bytes)
+{
+    base_assert(chunk_bytes >= ARENA_ALIGN);
+    *arena = (struct base_arena){.chunk_bytes = base_round_down_size(chunk_bytes, ARENA_ALIGN),
+                                 .max_bytes = max_bytes};
+}
+
+static void free_extra_chunks(struct base_arena *arena)
+{
+    while (arena->current != arena->first) {
+        struct base_arena_chunk *chunk = arena->current;
+        arena->current = chunk->next;
+        arena->total_bytes -= chunk->capacity;
+        free(chunk);
+    }
+}
+
+void base_arena_fini(struct base_arena *arena)
+{
+    free_extra_chunks(arena);
+    free(arena->first);
+    arena->first = NULL;
+    arena->current = NULL;
+    arena->total_bytes = 0;
+}
+
+/* Makes a chunk that holds at least `need` bytes the current one; false at the limit. */
+static bool add_chunk(struct base_arena *arena, size_t need)
+{
+    size_t room = base_round_down_size(arena->max_bytes - arena->total_bytes, ARENA_ALIGN);
+    size_t capacity = base_min_size(base_max_size(need, arena->chunk_bytes), room);
+    if (capacity < need || capacity > SIZE_MAX - sizeof(struct base_arena_chunk)) {
+        return false;
+    }
+    struct base_arena_chunk *chunk = malloc(sizeof(*chunk) + capacity);
+    if (chunk == NULL) {
+        return false;
+    }
+    chunk->next = arena->current;
+    chunk->capacity = capacity;
+    chunk->used = 0;
+    if (arena->first == NULL) {
+        arena->first = chunk;
+    }
+    arena->current = chunk;
+    arena->total_bytes += capacity;
+    return true;
+}
+
+void *base_arena_alloc(struct base_arena *arena, size_t size)
+{
+    if (size > SIZE_MAX - ARENA_ALIGN) {
+        return NULL;
+    }
+    size_t need = base_round_up_size(base_max_size(size, 1), ARENA_ALIGN);
+    struct base_arena_chunk *chunk = arena->current;
+    if (chunk == NULL || need > chunk->capacity - chunk->used) {
+        if (!add_chunk(arena, need)) {
+            return NULL;
+        }
+        chunk = arena->current;
+    }
+    void *piece = chunk->data + chunk->used;
+    chunk->used += need;
+    return piece;
+}
+
+void *base_arena_alloc_zero(struct base_arena *arena, size_t size)
+{
+    void *piece = base_arena_alloc(arena, size);
+    if (piece != NULL) {
+        memset(piece, 0, size);
+    }
+    return piece;
+}
+
+void *base_arena_dup(struct base_arena *arena, const void *from, size_t n)
+{
+    void *piece = base_arena_alloc(arena, n);
+    if (piece != NULL && n > 0) {
+        memcpy(piece, from, n);
+    }
+    return piece;
+}
+
+char *base_arena_dup_str(struct base_arena *arena, const char *from, size_t n)
+{
+    if (n == SIZE_MAX) {
+        return NULL;
+    }
+    char *piece = base_arena_alloc(arena, n + 1);
+    if (piece != NULL) {
+        memcpy(piece, from, n);
+        piece[n] = '\0';
+    }
+    return piece;
+}
+
+void base_arena_reset(struct base_arena *arena)
+{
+    free_extra_chunks(arena);
+    if (arena->first != NULL && arena->first->capacity > arena->chunk_bytes) {
+        base_arena_fini(arena);
+    } else if (arena->first != NULL) {
+        arena->first->used = 0;
+    }
+}
+
+void base_arena_pool_init(struct base_arena_pool *pool, size_t chunk_bytes, size_t max_bytes,
+                          uint32_t max_free)
+{
+    *pool = (struct base_arena_pool){
+        .chunk_bytes = chunk_bytes, .max_bytes = max_bytes, .max_free = max_free};
+}
+
+static void destroy(struct base_arena *arena)
+{
+    base_arena_fini(arena);
+    free(arena);
+}
+
+void base_arena_pool_fini(struct base_arena_pool *pool)
+{
+    while (pool->free != NULL) {
+        struct base_arena *arena = pool->free;
+        pool->free = arena->next_free;
+        destroy(arena);
+    }
+    pool->n_free = 0;
+}
+
+struct base_arena *base_arena_pool_take(struct base_arena_pool *pool)
+{
+    struct base_arena *arena = pool->free;
+    if (arena != NULL) {
+        pool->free = arena->next_free;
+        arena->next_free = NULL;
+        pool->n_free--;
+        return arena;
+    }
+    arena = malloc(sizeof(*arena));
+    if (arena != NULL) {
+        base_arena_init(arena, pool->chunk_bytes, pool->max_bytes);
+    }
+    return arena;
+}
+
+void base_arena_pool_give(struct base_arena_pool *pool, struct base_arena *arena)
+{
+    if (arena == NULL) {
+        return;
+    }
+    if (pool->n_free >= pool->max_free) {
+        destroy(arena);
+        return;
+    }
+    base_arena_reset(arena);
+    arena->next_free = pool->free;
+    pool->free = arena;
+    pool->n_free++;
+}

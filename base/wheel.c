@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/wheel.h"
+
+#include "base/assert.h"
+#include "base/compiler.h"
+
+enum {
+    SLOT_BITS = 6
+};
+
+/* struct base_timer.place: idle, on the due list, handed out, or PLACE_SLOT + level * 64 + slot. */
+enum {
+    PLACE_IDLE,
+    PLACE_DUE,
+    PLACE_FIRED,
+    PLACE_SLOT
+};
+
+void base_wheel_init(struct base_wheel *wheel, uint64_t now_ns, uint64_t granularity_ns)
+{
+    base_assert(granularity_ns >= 1 && granularity_ns <= UINT32_C(1) << 31);
+    *wheel = (struct base_wheel){0};
+    wheel->shift = (uint32_t)__builtin_ctz(base_ceil_pow2_u32((uint32_t)granularity_ns));
+    wheel->tick = now_ns >> wheel->shift;
+    base_list_init(&wheel->due);
+    for (uint32_t level = 0; level < BASE_WHEEL_LEVELS; level++) {
+        for (uint32_t slot = 0; slot < BASE_WHEEL_SLOTS; slot++) {
+            base_list_init(&wheel->slots[level][slot]);
+        }
+    }
+}
+
+void base_timer_init(struct base_timer *timer, base_timer_fn *fn)
+{
+    *timer = (struct base_timer){.fn = fn};
+    base_list_init(&timer->link);
+}
+
+bool base_timer_is_armed(const struct base_timer *timer)
+{
+    return timer->place == PLACE_DUE || timer->place >= PLACE_SLOT;
+}
+
+/* The first tick at which the deadline has passed: rounding up is what keeps a timer from firing
+ * early. */
+static uint64_t tick_of(const struct base_wheel *wheel, uint64_t deadline_ns)
+{
+    uint64_t below = (UINT64_C(1) << wheel->shift) - 1;
+    return (deadline_ns >> wheel->shift) + ((deadline_ns & below) != 0);
+}
+
+/* Hangs an unlinked timer where it belongs as seen from wheel->tick. */
+static void place(struct base_wheel *wheel, struct base_timer *timer)
+{
+    uint64_t tick = tick_of(wheel, timer->deadline_ns);
+    if (tick <= wheel->tick) {
+        timer->place = PLACE_DUE;
+        base_list_add_tail(&wheel->due, &timer->link);
+        return;
+    }
+    uint32_t level = (63 - (uint32_t)__builtin_clzll(tick ^ wheel->tick)) / SLOT_BITS;
+    uint32_t slot = (uint32_t)(tick >> (level * SLOT_BITS)) % BASE_WHEEL_SLOTS;
+    timer->place = (uint16_t)(PLACE_SLOT + level * BASE_WHEEL_SLOTS + slot);
+    base_list_add_tail(&wheel->slots[level][slot], &timer->link);
+    wheel->used[level] |= UINT64_C(1) << slot;
+}
+
+/* Takes an armed timer off its list. */
+static void unhang(struct base_wheel *wheel, struct base_timer *timer)
+{
+    base_list_del(&timer->link);
+    if (timer->place >= PLACE_SLOT) {
+        uint32_t level = (uint32_t)(timer->place - PLACE_SLOT) / BASE_WHEEL_SLOTS;
+        uint32_t slot = (uint32_t)(timer->place - PLACE_SLOT) % BASE_WHEEL_SLOTS;
+        if (base_list_is_empty(&wheel->slots[level][slot])) {
+            wheel->used[level] &= ~(UINT64_C(1) << slot);
+        }
+    }
+    timer->place = PLACE_IDLE;
+}
+
+void base_wheel_add(struct base_wheel *wheel, struct base_timer *timer, uint64_t deadline_ns)
+{
+    base_wheel_del(wheel, timer);
+    timer->deadline_ns = deadline_ns;
+    wheel->n_timers++;
+    place(wheel, timer);
+}
+
+void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer)
+{
+    if (timer->place == PLACE_FIRED) {
+        base_list_del(&timer->link);
+        timer->place = PLACE_IDLE;
+    } else if (timer->place != PLACE_IDLE) {
+        unhang(wheel, timer);
+        wheel->n_timers--;
+    }
+}
+
+/* First tick of the next slot that has timers, and that slot's level; false when the wheel is empty.
+ * On a tie the higher level wins: its timers must come down before any of that tick fire. */
+static bool next_slot(const struct base_wheel *wheel, uint64_t *start, uint32_t *level)
+{
+    bool is_found = false;
+    for (uint32_t i = 0; i < BASE_WHEEL_LEVELS; i++) {
+        if (wheel->used[i] == 0) {
+            continue;
+        }
+        /* Slots of a level never lie behind the present one, so the lowest is the next. */
+        uint32_t shift = i * SLOT_BITS;
+        uint64_t slot = (uint64_t)__builtin_ctzll(wheel->used[i]);
+        uint64_t above =
+            shift + SLOT_BITS >= 64 ? 0 : wheel->tick >> (shift + SLOT_BITS) << SLOT_BITS;
+        uint64_t tick = (above | slot) << shift;
+        if (!is_found || tick <= *start) {
+            *start = tick;
+            *level = i;
+            is_found = true;
+        }
+    }
+    return is_found;
+}
+
+/* Moves the clock to the next slot at or before `tick` and its first timer down or to the due
+ * list. One timer per call keeps the work bounded. False when there is no such slot. */
+static bool step(struct base_wheel *wheel, uint64_t tick)
+{
+    tick = base_max_u64(wheel->tick, tick);
+    uint64_t start = 0;
+    uint32_t level = 0;
+    if (!next_slot(wheel, &start, &level) || start > tick) {
+        wheel->tick = tick;
+        return false;
+    }
+    wheel->tick = base_max_u64(wheel->tick, start);
+    uint32_t slot = (uint32_t)(start >> (level * SLOT_BITS)) % BASE_WHEEL_SLOTS;
+    struct base_list *first = base_list_first(&wheel->slots[level][slot]);
+    struct base_timer *timer = base_list_entry(first, struct base_timer, link);
+    unhang(wheel, timer);
+    place(wheel, timer);
+    return true;
+}
+
+/* Next timer that is due, idle and unlinked from here on; NULL when there is none or *work, the
+ * number of timers that may still be moved, is used up. */
+static struct base_timer *take_due(struct base_wheel *wheel, uint64_t tick, uint32_t *work)
+{
+    while (base_list_is_empty(&wheel->due)) {
+        if (*work == 0 || !step(wheel, tick)) {
+            return NULL;
+        }
+        *work -= 1;
+    }
+    struct base_list *first = base_list_first(&wheel->due);
+    struct base_timer *timer = base_list_entry(first, struct base_timer, link);
+    unhang(wheel, timer);
+    wheel->n_timers--;
+    return timer;
+}
+
+/* Every timer moves at most once per level before it fires; on average far less. */
+static uint32_t work_for(uint32_t max_n)
+{
+    return max_n > UINT32_MAX / 4 ? UINT32_MAX : max_n * 4;
+}
+
+uint32_t base_wheel_advance(struct base_wheel *wheel, uint64_t now_ns, uint32_t max_n,
+                            struct base_list *fired)
+{
+    uint32_t work = work_for(max_n);
+    uint32_t n = 0;
+    while (n < max_n) {
+        struct base_timer *timer = take_due(wheel, now_ns >> wheel->shift, &work);
+        if (timer == NULL) {
+            break;
+        }
+        timer->place = PLACE_FIRED;
+        base_list_add_tail(fired, &timer->link);
+        n++;
+    }
+    return n;
+}
+
+uint32_t base_wheel_run(struct base_wheel *wheel, uint64_t now_ns, uint32_t max_n)
+{
+    uint32_t work = work_for(max_n);
+    uint32_t n = 0;
+    while (n < max_n) {
+        struct base_timer *timer = take_due(wheel, now_ns >> wheel->shift, &work);
+        if (timer == NULL) {
+            break;
+        }
+        n++;
+        timer->fn(timer, now_ns);
+    }
+    return n;
+}
+
+uint64_t base_wheel_next_deadline_ns(const struct base_wheel *wheel)
+{
+    if (!base_list_is_empty(&wheel->due)) {
+        return wheel->tick << wheel->shift;
+    }
+    uint64_t start = 0;
+    uint32_t level = 0;
+    if (!next_slot(wheel, &start, &level)) {
+        return UINT64_MAX;
+    }
+    return start > UINT64_MAX >> wheel->shift ? UINT64_MAX : start << wheel->shift;
+}
