@@ -136,13 +136,18 @@ enum shm_cpl_kind {
     SHM_CPL_OPENED = 2,    /**< conn; u.peer */
     SHM_CPL_ACCEPTED = 3,  /**< conn: new, chosen by the engine; tag: listener; u.peer */
     SHM_CPL_RECEIVED = 4,  /**< conn; u.received */
-    SHM_CPL_SENT = 5,      /**< conn, tag: that tx memory is the application's again */
-    SHM_CPL_CLOSED = 6,    /**< conn (or listener, flags SHM_CPL_LISTENER); reason; final */
+    /** conn, tag: that tx memory is the application's again; says nothing about delivery. Exactly
+     *  one for each SEND that was taken, before CLOSED; a SEND that crosses a CLOSED on its way
+     *  gets it after CLOSED, with SHM_CPL_UNSENT. */
+    SHM_CPL_SENT = 5,
+    SHM_CPL_CLOSED = 6, /**< conn (or listener, flags SHM_CPL_LISTENER); reason; final */
     SHM_CPL_MAX = 7
 };
 
 enum {
-    SHM_CPL_LISTENER = 1u << 0
+    SHM_CPL_LISTENER = 1u << 0,     /**< CLOSED: `conn` is a listener */
+    SHM_CPL_NEVER_OPENED = 1u << 1, /**< CLOSED: not a byte of any of its messages left this host */
+    SHM_CPL_UNSENT = 1u << 2        /**< SENT: not a byte of this message left this host */
 };
 
 struct shm_completion {
@@ -168,7 +173,7 @@ struct shm_completion {
             uint64_t off; /**< in the rx region, 64-aligned */
             uint32_t len;
             uint32_t stream;
-            uint32_t seq; /**< number of the message in its stream */
+            uint32_t seq; /**< ordered: counts its stream's lane; else its number in the conn */
         } received;
 
         uint8_t bytes[48];

@@ -92,6 +92,14 @@ uint64_t pony_flows_next_deadline_ns(const struct pony_flow_table *table);
 /** Tells all peers (RESET, reason SHUTDOWN or the like) and kills all flows, without events. */
 void pony_flows_shutdown(struct pony_flow_table *table, enum shm_reason reason);
 
+/**
+ * An application's tx region is about to go: every retained packet whose payload lies in
+ * [base, base + bytes) gets it copied behind its frames (head has room: head_len + payload_len
+ * <= PONY_MTU_MAX), payload NULL and owner NULL; `released` is not called for it. What the peer
+ * receives does not change. Afterwards no packet refers to that memory.
+ */
+void pony_flows_copy_payloads(struct pony_flow_table *table, const uint8_t *base, uint64_t bytes);
+
 /** The operation layer's own data of a flow (list heads of its connections etc.). */
 void *pony_flow_user_data(struct pony_flow *flow);
 void pony_flow_set_user_data(struct pony_flow *flow, void *data);
