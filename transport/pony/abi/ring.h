@@ -2,10 +2,12 @@
 #ifndef PONY_ABI_RING_H
 #define PONY_ABI_RING_H
 
+#include "base/compiler.h"
 #include "base/error.h"
 #include "transport/pony/abi/shm.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 /**
  * Both ends of a port's two queues: the only code that touches shared cursors and slots.
@@ -14,10 +16,18 @@
  * Trust    the other end's cursor is read once, with acquire, into a local, and accepted only if
  *          (uint32_t)(theirs - ours) <= slots; slots are copied out before anything looks at them
  * Threads  one per end
- * Sleeping a side that wants to sleep sets is_asleep, fences (seq_cst), looks once more; the other
- *          publishes, fences (seq_cst), reads is_asleep. Labels A1/R1.. in docs/shm-abi.md;
- *          model in tests/model/doorbell.pml
+ * Sleeping a side that wants to sleep sets is_asleep and looks once more; the other publishes and
+ *          reads is_asleep. These four accesses are seq_cst, which is the fence that the protocol
+ *          needs. Labels A1/R1.. in docs/shm-abi.md; model in tests/model/doorbell.pml
  */
+
+/** Copies from shared memory to private memory, once: the barrier keeps the compiler from reading
+ * the shared copy again (both gcc and clang do that to a plain memcpy). */
+static inline void shm_copy_in(void *to, const void *from, size_t n_bytes)
+{
+    memcpy(to, from, n_bytes);
+    base_compiler_barrier(to);
+}
 
 /** The engine's end. All fields are private to snapd. */
 struct shm_engine_end {
@@ -30,6 +40,7 @@ struct shm_engine_end {
     uint32_t cpl_tail; /**< completions written, published or not */
     uint32_t cpl_published;
     uint32_t cpl_head; /**< last accepted value of the application's cursor */
+    bool wants_room;   /**< set by the engine: while asleep, wake me on consumed completions too */
 };
 
 /** `client` and `engine` are the mapped areas; slot counts are checked powers of two. */
@@ -57,7 +68,8 @@ uint32_t shm_engine_put(struct shm_engine_end *end, const struct shm_completion 
 /** Publishes what was put. True: the application sleeps, signal its eventfd. */
 bool shm_engine_publish(struct shm_engine_end *end);
 
-/** Says that the engine is about to sleep (or woke). Returns true if commands are waiting. */
+/** Says that the engine is about to sleep (or woke). Returns true if commands are waiting, or if
+ *  the engine wants room and completions were consumed: then it must not sleep. */
 bool shm_engine_set_asleep(struct shm_engine_end *end, bool is_asleep);
 
 /** The application's end. */
@@ -76,6 +88,9 @@ struct shm_client_end {
 void shm_client_end_init(struct shm_client_end *end, void *client, const void *engine,
                          uint32_t cmd_slots, uint32_t cpl_slots);
 
+/** How many commands may be put now. BASE_E_PEER: snapd's cursor lies. */
+BASE_MUST_USE enum base_err shm_client_room(struct shm_client_end *end, uint32_t *n);
+
 /** Writes a command. BASE_AGAIN: the queue is full; BASE_E_PEER: snapd's cursor lies. */
 BASE_MUST_USE enum base_err shm_client_put(struct shm_client_end *end,
                                            const struct shm_command *command);
@@ -83,17 +98,19 @@ BASE_MUST_USE enum base_err shm_client_put(struct shm_client_end *end,
 /** Publishes what was put. True: the engine sleeps, ring its doorbell. */
 bool shm_client_publish(struct shm_client_end *end);
 
-/** Commands that snapd has certainly not taken: counts from *first to cmd_tail (for on_unsent). */
+/** Commands that snapd has certainly not taken: how many, counts from *first to cmd_tail - 1. */
 uint32_t shm_client_untaken(struct shm_client_end *end, uint32_t *first);
 /** A private copy of a command that was put, by its count. */
 struct shm_command shm_client_command_at(const struct shm_client_end *end, uint32_t count);
 
-/** Copies up to `max` completions without consuming them. BASE_E_PEER: snapd's cursor lies. */
+/** Copies up to `max` completions without consuming them. BASE_E_PEER: snapd's cursor or a kind
+ *  lies. */
 BASE_MUST_USE enum base_err shm_client_peek(struct shm_client_end *end, struct shm_completion *out,
                                             uint32_t max, uint32_t *n);
 
-/** Consumes `n` completions: their rx memory goes back to snapd. */
-void shm_client_consume(struct shm_client_end *end, uint32_t n);
+/** Consumes `n` completions: their rx memory goes back to snapd. True: the engine sleeps and waits
+ *  for room, ring its doorbell. */
+bool shm_client_consume(struct shm_client_end *end, uint32_t n);
 
 /** Says that the application is about to sleep (or woke). True if completions are waiting. */
 bool shm_client_set_asleep(struct shm_client_end *end, bool is_asleep);

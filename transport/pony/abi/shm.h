@@ -36,6 +36,12 @@ enum {
     SHM_N_FDS = 6
 };
 
+/* Bits of shm_engine_area.is_asleep; any of them: ring after publishing commands. */
+enum {
+    SHM_ASLEEP_COMMANDS = 1u << 0,
+    SHM_ASLEEP_ROOM = 1u << 1 /**< ring after consuming completions too */
+};
+
 #define SHM_MAGIC 0x31594e4f50504e53ull /* "SNPPONY1" */
 
 /** Written by the application only. */
@@ -58,7 +64,7 @@ struct shm_engine_area {
      *  snapd dies was certainly not sent. */
     _Alignas(64) _Atomic uint32_t cmd_head;
     _Alignas(64) _Atomic uint32_t cpl_tail;  /**< completions published */
-    _Alignas(64) _Atomic uint32_t is_asleep; /**< 1: ring the doorbell after publishing */
+    _Alignas(64) _Atomic uint32_t is_asleep; /**< SHM_ASLEEP_*: when to ring the doorbell */
     _Alignas(64) _Atomic uint32_t closed;    /**< not 0: snapd closed this port, enum shm_reason */
 };
 
@@ -192,6 +198,7 @@ static_assert(offsetof(struct shm_engine_area, is_asleep) == 192, "ABI");
 static_assert(offsetof(struct shm_engine_area, closed) == 256, "ABI");
 static_assert(sizeof(struct shm_engine_area) <= SHM_SLOTS_OFF, "ABI");
 
+/** Static text that can end a sentence about a connection; any value is allowed. */
 const char *shm_reason_text(enum shm_reason reason);
 
 #endif
