@@ -25,6 +25,7 @@ pkg-config
 protobuf-c-compiler
 protobuf-compiler
 python3
+spin
 uthash-dev
 "
 
