@@ -115,6 +115,9 @@ SNAP_API SNAP_MUST_USE struct snap_status snap_channel_call(struct snap_channel 
  * The method's trampoline is called once, on the thread that drives the loop, never from within
  * this function; it calls `typed(arg, result, response)`. The response is the library's and is gone
  * when the callback returns, unless it takes it with snap_message_keep().
+ *
+ * Returns the call's number; 0: no call was made and nobody will be called back, because the
+ * channel is being closed or memory is out.
  */
 SNAP_API struct snap_call_id snap_channel_start(struct snap_channel *channel,
                                                 const struct snap_method *method,
@@ -130,6 +133,17 @@ SNAP_API void snap_message_keep(ProtobufCMessage *response);
 
 /** Frees a response. Any thread. NULL is fine. */
 SNAP_API void snap_message_free(ProtobufCMessage *response);
+
+/**
+ * Goes to the server's library and back, past no handler.
+ *
+ * @param rtt_ns  full round trip, set only when OK
+ *
+ * Blocks, Errors  as snap_channel_call()
+ */
+SNAP_API SNAP_MUST_USE struct snap_status snap_channel_ping(struct snap_channel *channel,
+                                                            const struct snap_call_options *options,
+                                                            uint64_t *rtt_ns);
 
 /** Which transport new calls take now, and why. */
 SNAP_API void snap_channel_info(struct snap_channel *channel, struct snap_call_info *info);

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/call.h"
+
+#include "client/channel.h"
+#include "rpc/status.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RESENDS_MAX = 16 /* attempts of one call; more means that something is broken for good */
+};
+
+/* ---- table ---- */
+
+static struct snapi_call **bucket_of(struct snap_channel *channel, uint64_t id)
+{
+    return &channel->buckets[id & (channel->n_buckets - 1)];
+}
+
+/** Doubles the table. When there is no memory for it, the chains grow instead. */
+static void grow_table(struct snap_channel *channel)
+{
+    uint32_t n = channel->n_buckets * 2;
+    struct snapi_call **bigger = calloc(n, sizeof(struct snapi_call *));
+    if (bigger == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < channel->n_buckets; i++) {
+        struct snapi_call *call = channel->buckets[i];
+        while (call != NULL) {
+            struct snapi_call *next = call->next_in_bucket;
+            call->next_in_bucket = bigger[call->id & (n - 1)];
+            bigger[call->id & (n - 1)] = call;
+            call = next;
+        }
+    }
+    free((void *)channel->buckets);
+    channel->buckets = bigger;
+    channel->n_buckets = n;
+}
+
+static void table_add(struct snap_channel *channel, struct snapi_call *call)
+{
+    if (channel->n_calls >= channel->n_buckets) {
+        grow_table(channel);
+    }
+    struct snapi_call **bucket = bucket_of(channel, call->id);
+    call->next_in_bucket = *bucket;
+    *bucket = call;
+    channel->n_calls++;
+}
+
+static void table_del(struct snap_channel *channel, struct snapi_call *call)
+{
+    struct snapi_call **at = bucket_of(channel, call->id);
+    while (*at != call) {
+        at = &(*at)->next_in_bucket;
+    }
+    *at = call->next_in_bucket;
+    channel->n_calls--;
+}
+
+struct snapi_call *snapi_call_find(struct snap_channel *channel, uint64_t id)
+{
+    struct snapi_call *call = *bucket_of(channel, id);
+    while (call != NULL && call->id != id) {
+        call = call->next_in_bucket;
+    }
+    return call;
+}
+
+/* ---- end ---- */
+
+static void fill_result(const struct snapi_call *call, const struct snap_status *status,
+                        struct snap_result *result)
+{
+    result->status.code = status->code;
+    result->status.origin = status->origin;
+    result->status.ran = status->ran;
+    memcpy(result->status.message, status->message, strlen(status->message) + 1);
+    result->info.transport = call->transport;
+    result->info.why = call->why;
+    result->info.attempts = call->attempts;
+    result->info.elapsed_ns = snapi_loop_now(call->channel->loop) - call->started_ns;
+    if (call->path != NULL) {
+        memcpy(result->info.peer, call->path->peer, sizeof(result->info.peer));
+    } else {
+        result->info.peer[0] = '\0';
+    }
+}
+
+static void free_call(struct snapi_call *call)
+{
+    snapi_arena_give(call->arena);
+    base_pool_give(&call->channel->pool, base_pool_index(call));
+}
+
+static void run_callback(const struct snapi_call *call, const struct snap_result *result,
+                         ProtobufCMessage *response)
+{
+    call->method->done(call->typed, call->arg, result, response);
+    if (response != NULL && !snapi_message_is_kept(response)) {
+        snapi_arena_give(snapi_message_arena(response));
+    }
+}
+
+/** Keeps the result for the next iteration; callbacks never run within the application's call. */
+static void defer_callback(struct snapi_call *call, const struct snap_status *status)
+{
+    struct snap_channel *channel = call->channel;
+    if (call->arena == NULL) {
+        call->arena = snapi_arena_take(snapi_loop_arenas(channel->loop));
+    }
+    call->result = call->arena == NULL
+                       ? NULL
+                       : base_arena_alloc(&call->arena->mem, sizeof(struct snap_result));
+    if (call->result == NULL) {
+        base_logf(snapi_loop_log(channel->loop), BASE_LOG_ERROR, "client",
+                  "out of memory: the callback of %s is lost", call->method->name);
+        free_call(call);
+        return;
+    }
+    fill_result(call, status, call->result);
+    base_list_add_tail(&channel->ended, &call->link);
+    snapi_loop_defer(channel->loop, &channel->run_ended);
+}
+
+void snapi_calls_run_ended(struct snap_channel *channel)
+{
+    struct base_list now;
+    base_list_init(&now);
+    base_list_splice_tail(&now, &channel->ended);
+    struct base_list *it = NULL;
+    while ((it = base_list_take_first(&now)) != NULL) {
+        struct snapi_call *call = base_list_entry(it, struct snapi_call, link);
+        run_callback(call, call->result, NULL);
+        free_call(call);
+    }
+}
+
+static void leave_lists(struct snapi_call *call)
+{
+    if (call->state == SNAPI_CALL_WAITING && base_list_is_linked(&call->link)) {
+        call->channel->waiting_bytes -= call->body_len;
+    }
+    base_list_del(&call->link);
+}
+
+void snapi_call_end(struct snapi_call *call, const struct snap_status *status,
+                    ProtobufCMessage *response)
+{
+    struct snap_channel *channel = call->channel;
+    leave_lists(call);
+    snapi_loop_timer_del(channel->loop, &call->deadline);
+    table_del(channel, call);
+    call->state = SNAPI_CALL_ENDED;
+    if (call->wait != NULL) {
+        fill_result(call, status, &call->wait->result);
+        call->wait->response = response;
+        snapi_waiter_done(channel->loop, &call->wait->waiter);
+        free_call(call);
+    } else if (channel->is_beginning || !snapi_loop_in_callback(channel->loop)) {
+        defer_callback(call, status);
+    } else {
+        struct snap_result result;
+        fill_result(call, status, &result);
+        run_callback(call, &result, response);
+        free_call(call);
+    }
+}
+
+static enum snap_ran ran_of(const struct snapi_call *call)
+{
+    return call->may_have_run || call->state == SNAPI_CALL_SENT ? SNAP_RAN_MAYBE : SNAP_RAN_NO;
+}
+
+void snapi_call_end_unavailable(struct snapi_call *call, const char *what)
+{
+    struct snap_status status =
+        snapi_status_of(SNAP_UNAVAILABLE, SNAP_ORIGIN_TRANSPORT, ran_of(call), "%s: %s",
+                        call->channel->target.text, what);
+    snapi_call_end(call, &status, NULL);
+}
+
+static void on_deadline(struct base_timer *timer, uint64_t now_ns)
+{
+    struct snapi_call *call = base_container_of(timer, struct snapi_call, deadline);
+    const struct snap_channel *channel = call->channel;
+    uint64_t ms = (now_ns - call->started_ns) / 1000000;
+    struct snap_status status;
+    if (call->state == SNAPI_CALL_SENT) {
+        status = snapi_status_of(SNAP_DEADLINE_EXCEEDED, SNAP_ORIGIN_LOCAL, SNAP_RAN_MAYBE,
+                                 "no reply from %s within %" PRIu64 " ms", call->path->peer, ms);
+        snapi_path_send_cancel(call->path, call->id);
+    } else {
+        status = snapi_status_of(SNAP_DEADLINE_EXCEEDED, SNAP_ORIGIN_LOCAL, ran_of(call),
+                                 "%s could not be reached within %" PRIu64 " ms: %s",
+                                 channel->target.text, ms, snapi_channel_trouble(channel));
+    }
+    snapi_call_end(call, &status, NULL);
+}
+
+/* ---- waiting ---- */
+
+/** Encodes the request into memory of the call. False: the call was ended. */
+static bool keep_body(struct snapi_call *call)
+{
+    if (call->body != NULL || call->request == NULL) {
+        return true;
+    }
+    if (call->arena == NULL) {
+        call->arena = snapi_arena_take(snapi_loop_arenas(call->channel->loop));
+    }
+    size_t len = snapi_message_size(call->request);
+    uint8_t *body = call->arena == NULL ? NULL : base_arena_alloc(&call->arena->mem, len);
+    if (body == NULL) {
+        struct snap_status status =
+            snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
+                            "no memory for a request of %zu bytes", len);
+        snapi_call_end(call, &status, NULL);
+        return false;
+    }
+    snapi_message_pack(call->request, body);
+    call->body = body;
+    call->body_len = len;
+    return true;
+}
+
+/** Puts a call behind the others in `list`, with what it needs to be sent later. */
+static void let_wait(struct snapi_call *call, struct base_list *list)
+{
+    struct snap_channel *channel = call->channel;
+    bool is_callers = call->wait != NULL && call->request != NULL;
+    if (!is_callers && !keep_body(call)) {
+        return;
+    }
+    if (channel->waiting_bytes + call->body_len > SNAPI_WAITING_BYTES_MAX) {
+        struct snap_status status = snapi_status_of(
+            SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, ran_of(call),
+            "%zu bytes of requests wait for %s already (limit %d)", channel->waiting_bytes,
+            channel->target.text, (int)SNAPI_WAITING_BYTES_MAX);
+        snapi_call_end(call, &status, NULL);
+        return;
+    }
+    call->state = SNAPI_CALL_WAITING;
+    channel->waiting_bytes += call->body_len;
+    base_list_add_tail(list, &call->link);
+}
+
+void snapi_call_dispatch(struct snapi_call *call)
+{
+    struct snap_channel *channel = call->channel;
+    struct snapi_path *path = snapi_channel_choose(channel, &call->why);
+    if (path == NULL) {
+        if (call->is_fail_fast && (channel->tcp.has_failed || channel->pony.has_failed)) {
+            snapi_call_end_unavailable(call, snapi_channel_trouble(channel));
+        } else {
+            let_wait(call, &channel->waiting);
+        }
+        return;
+    }
+    if (path->is_full || !base_list_is_empty(&path->blocked)) {
+        let_wait(call, &path->blocked);
+    } else if (!snapi_call_send(call, path)) {
+        path->is_full = true;
+        let_wait(call, &path->blocked);
+    }
+}
+
+void snapi_call_requeue(struct snapi_call *call, const uint8_t *data, size_t len)
+{
+    struct snap_channel *channel = call->channel;
+    leave_lists(call);
+    call->state = SNAPI_CALL_WAITING;
+    if (call->attempts >= RESENDS_MAX) {
+        snapi_call_end_unavailable(call, "gave up after too many attempts");
+        return;
+    }
+    struct snapi_frame frame;
+    if (call->body == NULL && call->request == NULL && call->method != NULL) {
+        if (data == NULL || snapi_frame_parse(data, len, &frame) != BASE_OK) {
+            snapi_call_end_unavailable(call, "the request was not kept");
+            return;
+        }
+        if (call->arena == NULL) {
+            call->arena = snapi_arena_take(snapi_loop_arenas(channel->loop));
+        }
+        call->body = call->arena == NULL
+                         ? NULL
+                         : base_arena_dup(&call->arena->mem, frame.body, frame.body_len);
+        call->body_len = frame.body_len;
+        if (call->body == NULL) {
+            call->body_len = 0;
+            snapi_call_end_unavailable(call, "no memory to keep the request");
+            return;
+        }
+    }
+    let_wait(call, &channel->waiting);
+}
+
+/* ---- begin, send ---- */
+
+static struct snapi_call *new_call(struct snap_channel *channel, const struct snapi_call_args *args)
+{
+    struct snapi_call *call = base_pool_take(&channel->pool, NULL);
+    if (call == NULL) {
+        return NULL;
+    }
+    base_list_init(&call->link);
+    base_timer_init(&call->deadline, on_deadline);
+    call->id = args->id;
+    call->channel = channel;
+    call->method = args->method;
+    call->request = args->request;
+    call->arena = args->arena;
+    call->body = args->body;
+    call->body_len = args->body_len;
+    call->started_ns = args->started_ns;
+    call->deadline_ns = args->timeout_us == 0
+                            ? UINT64_MAX
+                            : base_add_sat_u64(args->started_ns, args->timeout_us * 1000);
+    call->is_idempotent = args->is_idempotent;
+    call->is_fail_fast = args->is_fail_fast;
+    call->typed = args->typed;
+    call->arg = args->arg;
+    call->wait = args->wait;
+    table_add(channel, call);
+    return call;
+}
+
+static void end_over_limit(struct snapi_call *call)
+{
+    const struct snap_status status =
+        snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
+                        "%d calls are in flight on this channel (its limit)", (int)SNAPI_CALLS_MAX);
+    snapi_call_end(call, &status, NULL);
+}
+
+bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args *args)
+{
+    struct snapi_call *call = channel->is_closing ? NULL : new_call(channel, args);
+    if (call == NULL) {
+        return false;
+    }
+    if (call->deadline_ns != UINT64_MAX) {
+        snapi_loop_timer_add(channel->loop, &call->deadline, call->deadline_ns);
+    }
+    bool is_async = args->wait == NULL;
+    channel->is_beginning = true;
+    if (args->refusal != NULL) {
+        snapi_call_end(call, args->refusal, NULL);
+    } else if (channel->n_calls > SNAPI_CALLS_MAX) {
+        end_over_limit(call);
+    } else if (!is_async || !call->is_idempotent || keep_body(call)) {
+        snapi_call_dispatch(call);
+    }
+    channel->is_beginning = false;
+    if (is_async) {
+        call->request = NULL; /* the application's; a call that ended is still there, see end */
+    }
+    return true;
+}
+
+static uint64_t time_left_us(const struct snapi_call *call)
+{
+    if (call->deadline_ns == UINT64_MAX) {
+        return 0;
+    }
+    uint64_t left_ns = base_sub_sat_u64(call->deadline_ns, snapi_loop_now(call->channel->loop));
+    return base_max_u64(left_ns / 1000, 1); /* 0 would mean none; the timer ends it in a moment */
+}
+
+bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
+{
+    struct snapi_frame frame = {.type = SNAPI_PING, .id = call->id};
+    if (call->method != NULL) {
+        frame.type = SNAPI_REQUEST;
+        frame.flags = call->is_idempotent ? SNAPI_REQUEST_IDEMPOTENT : 0;
+        frame.timeout_us = time_left_us(call);
+        frame.text = call->method->name;
+        frame.text_len = strlen(call->method->name);
+        frame.body_len = call->body != NULL ? call->body_len : snapi_message_size(call->request);
+    }
+    struct snapi_tx tx;
+    enum base_err err = path->conn->ops->begin(path->conn, snapi_frame_size(&frame), &tx);
+    if (err == BASE_AGAIN || err == BASE_E_CLOSED) {
+        return false; /* closed: on_closed follows and takes what is blocked away */
+    }
+    if (err != BASE_OK) {
+        struct snap_status status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "request");
+        snapi_call_end(call, &status, NULL);
+        return true;
+    }
+    uint8_t *body = snapi_frame_put(&frame, tx.data);
+    if (call->body != NULL) {
+        memcpy(body, call->body, call->body_len);
+    } else if (call->method != NULL) {
+        snapi_message_pack(call->request, body);
+    }
+    leave_lists(call);
+    call->state = SNAPI_CALL_SENT;
+    call->path = path;
+    call->transport = path->kind;
+    call->attempts++;
+    base_list_add_tail(&path->sent, &call->link);
+    path->conn->ops->send(path->conn, &tx, call->id);
+    return true;
+}
+
+/* ---- answer ---- */
+
+static struct snap_status decode_response(struct snapi_call *call, const struct snapi_frame *frame,
+                                          ProtobufCMessage **response)
+{
+    struct snap_loop *loop = call->channel->loop;
+    struct snapi_arena *arena = snapi_arena_take(snapi_loop_arenas(loop));
+    if (arena == NULL) {
+        return snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_YES,
+                               "no memory for a reply of %zu bytes", frame->body_len);
+    }
+    const struct snapi_unpack in = {.type = call->method->response,
+                                    .data = frame->body,
+                                    .len = frame->body_len,
+                                    .max_message_bytes = snapi_loop_max_message(loop)};
+    enum base_err err = snapi_message_unpack(arena, &in, response);
+    if (err == BASE_OK) {
+        return snapi_status_ok;
+    }
+    snapi_arena_give(arena);
+    struct snap_status status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "reply to %s from %s",
+                                                      call->method->name, call->path->peer);
+    status.ran = SNAP_RAN_YES;
+    return status;
+}
+
+void snapi_call_on_response(struct snapi_call *call, const struct snapi_frame *frame)
+{
+    bool was_run = (frame->flags & SNAPI_RESPONSE_NOT_RUN) == 0;
+    if (frame->code == SNAP_UNAVAILABLE && !was_run) {
+        /* The server stops; another path, or the server that comes after it, may do. */
+        struct snap_channel *channel = call->channel;
+        snapi_call_requeue(call, NULL, 0);
+        snapi_channel_on_ready(channel);
+        return;
+    }
+    ProtobufCMessage *response = NULL;
+    struct snap_status status;
+    if (frame->type == SNAPI_PONG) {
+        status = snapi_status_ok;
+    } else if (frame->code == SNAP_OK) {
+        status = decode_response(call, frame, &response);
+    } else {
+        enum snap_ran ran = was_run              ? SNAP_RAN_YES
+                            : call->may_have_run ? SNAP_RAN_MAYBE
+                                                 : SNAP_RAN_NO;
+        status = snapi_status_from_peer(frame->code, ran, frame->text, frame->text_len);
+    }
+    snapi_call_end(call, &status, response);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLIENT_CALL_H
+#define CLIENT_CALL_H
+
+#include "base/list.h"
+#include "base/wheel.h"
+#include "rpc/frame.h"
+#include "rpc/loop.h"
+#include "rpc/message.h"
+
+#include <snaprpc/channel.h>
+
+struct snapi_path;
+
+/**
+ * Call: one RPC at the client, from start to end.
+ *
+ * Life     new -> waiting (for a path, or for room on one) <-> sent -> ended. Ended once.
+ * Request  as encoded bytes (`body`, in `arena`) or as the caller's own message, which lives as
+ *          long as the call does when the caller waits for it. Not kept once sent where it is not
+ *          needed again: a transport gives the bytes of unsent messages back.
+ * Memory   from the channel's pool
+ * Threads  owner of the loop
+ */
+enum snapi_call_state {
+    SNAPI_CALL_WAITING,
+    SNAPI_CALL_SENT,
+    SNAPI_CALL_ENDED
+};
+
+struct snapi_call {
+    uint64_t id; /**< on the wire too; unique in its channel */
+    struct snapi_call *next_in_bucket;
+    struct base_list link; /**< of channel->waiting, path->blocked, path->sent or ended */
+    struct base_timer deadline;
+    struct snap_channel *channel;
+    const struct snap_method *method; /**< NULL: a ping */
+    struct snapi_path *path;          /**< that has it, or had it last; NULL: none yet */
+    struct snapi_arena *arena;        /**< holds body and result; NULL: none */
+    const uint8_t *body;              /**< the encoded request; NULL: encode `request` */
+    size_t body_len;
+    const ProtobufCMessage *request; /**< the caller's; NULL: only body */
+    uint64_t started_ns;
+    uint64_t deadline_ns; /**< UINT64_MAX: none */
+    uint8_t state;        /**< enum snapi_call_state */
+    bool is_idempotent;
+    bool is_fail_fast;
+    bool may_have_run; /**< an earlier attempt was lost on its way: only if idempotent */
+    uint32_t attempts;
+    uint32_t transport; /**< of the last attempt, enum snap_transport */
+    uint32_t why;       /**< enum snap_why, when it was sent last */
+    snap_any_fn *typed; /**< callback; NULL: the caller waits */
+    void *arg;
+    struct snapi_wait *wait;    /**< of the caller that waits */
+    struct snap_result *result; /**< when the callback had to be deferred; in arena */
+};
+
+/** A caller that waits: on its stack. */
+struct snapi_wait {
+    struct snapi_waiter waiter;
+    struct snap_result result;
+    ProtobufCMessage *response;
+};
+
+/** What a call is begun with. */
+struct snapi_call_args {
+    uint64_t id;
+    const struct snap_method *method;
+    const ProtobufCMessage *request; /**< NULL: body, or a ping */
+    struct snapi_arena *arena;       /**< holds body; the call takes it; NULL: none */
+    const uint8_t *body;
+    size_t body_len;
+    uint64_t timeout_us; /**< 0: none */
+    uint64_t started_ns;
+    bool is_idempotent;
+    bool is_fail_fast;
+    snap_any_fn *typed;
+    void *arg;
+    struct snapi_wait *wait;
+    const struct snap_status *refusal; /**< not NULL: the call ends with this at once */
+};
+
+/** Makes a call and hands it to a path, or lets it wait for one. Never calls back. False: no call
+ *  was made (out of memory) and nobody will be told; the arena stays the caller's. */
+bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args *args);
+
+/** Ends a call: callback at once within an iteration, else in the next one; the waiter is told.
+ *  The call is gone after it. `response` goes with it. */
+void snapi_call_end(struct snapi_call *call, const struct snap_status *status,
+                    ProtobufCMessage *response);
+
+/** Ends a call in the transport's name: UNAVAILABLE with what is known about having run. */
+void snapi_call_end_unavailable(struct snapi_call *call, const char *what);
+
+/** The call of that number in flight, or NULL. */
+struct snapi_call *snapi_call_find(struct snap_channel *channel, uint64_t id);
+
+/** Hands a call that is in no list to a path, if one is ready, else lets it wait for one, or ends
+ *  it if it may not wait. */
+void snapi_call_dispatch(struct snapi_call *call);
+
+/** Puts a call whose path broke back to those that wait for a path. `data` as in on_unsent; NULL:
+ *  what was kept is sent again. */
+void snapi_call_requeue(struct snapi_call *call, const uint8_t *data, size_t len);
+
+/** The server's answer. */
+void snapi_call_on_response(struct snapi_call *call, const struct snapi_frame *frame);
+
+/** Sends the call over `path`. False: no room there now; the call is unchanged. */
+bool snapi_call_send(struct snapi_call *call, struct snapi_path *path);
+
+/** Runs the callbacks of calls that ended outside of an iteration. */
+void snapi_calls_run_ended(struct snap_channel *channel);
+
+#endif

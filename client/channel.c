@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/channel.h"
+
+#include "base/clock.h"
+#include "rpc/status.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BUCKETS_MIN = 64,
+    CALLS_PER_CHUNK = 256
+};
+
+/** A caller of snap_channel_wait(): on its stack. */
+struct ready_wait {
+    struct base_list link;
+    struct snapi_waiter waiter;
+    struct snap_channel *channel;
+    enum snap_transport want;
+};
+
+/* ---- which path ---- */
+
+static uint32_t why_not_pony(const struct snap_channel *channel)
+{
+    const struct snapi_path *pony = &channel->pony;
+    const char *reason = NULL;
+    if (pony->state == SNAPI_PATH_OFF ||
+        pony->transport->ops->state(pony->transport, &reason) == SNAPI_TRANSPORT_DOWN) {
+        return SNAP_WHY_NO_SNAPD;
+    }
+    if (channel->is_peer_without_pony) {
+        return SNAP_WHY_PEER_NO_PONY;
+    }
+    return pony->has_failed ? SNAP_WHY_PONY_FAILED : SNAP_WHY_PONY_CONNECTING;
+}
+
+struct snapi_path *snapi_channel_choose(struct snap_channel *channel, uint32_t *why)
+{
+    if (snapi_path_is_ready(&channel->pony)) {
+        *why = channel->choice == SNAP_TRANSPORT_PONY ? SNAP_WHY_FORCED : SNAP_WHY_PONY_UP;
+        return &channel->pony;
+    }
+    *why = channel->choice != SNAP_TRANSPORT_AUTO ? SNAP_WHY_FORCED : why_not_pony(channel);
+    if (channel->choice == SNAP_TRANSPORT_PONY || !snapi_path_is_ready(&channel->tcp)) {
+        return NULL;
+    }
+    return &channel->tcp;
+}
+
+const char *snap_why_text(enum snap_why why)
+{
+    switch (why) {
+    case SNAP_WHY_NONE:
+        return "nothing was tried yet";
+    case SNAP_WHY_FORCED:
+        return "the application, the target or SNAP_TRANSPORT chose it";
+    case SNAP_WHY_PONY_UP:
+        return "Pony reaches the server";
+    case SNAP_WHY_NO_SNAPD:
+        return "no snapd on this host lets us in";
+    case SNAP_WHY_PEER_NO_PONY:
+        return "the server has no Pony address";
+    case SNAP_WHY_PONY_CONNECTING:
+        return "Pony is not ready yet";
+    case SNAP_WHY_PONY_FAILED:
+        return "Pony broke or was refused, and is tried again";
+    default:
+        return "unknown";
+    }
+}
+
+const char *snapi_channel_trouble(const struct snap_channel *channel)
+{
+    const struct snapi_path *tcp = &channel->tcp;
+    const struct snapi_path *pony = &channel->pony;
+    bool is_pony_only = channel->choice == SNAP_TRANSPORT_PONY;
+    if (tcp->state != SNAPI_PATH_UP && tcp->error[0] != '\0') {
+        return tcp->error;
+    }
+    if (is_pony_only && pony->state == SNAPI_PATH_OFF) {
+        return "this program has no Pony transport";
+    }
+    const char *reason = "";
+    if (is_pony_only &&
+        pony->transport->ops->state(pony->transport, &reason) == SNAPI_TRANSPORT_DOWN) {
+        return reason;
+    }
+    if (is_pony_only && channel->is_peer_without_pony) {
+        return "the server has no Pony address";
+    }
+    if (pony->error[0] != '\0') {
+        return pony->error;
+    }
+    return "no answer yet";
+}
+
+void snapi_channel_log_choice(struct snap_channel *channel)
+{
+    uint32_t why = SNAP_WHY_NONE;
+    const struct snapi_path *path = snapi_channel_choose(channel, &why);
+    uint32_t kind = path == NULL ? SNAP_TRANSPORT_AUTO : path->kind;
+    if (kind == channel->logged_kind) {
+        return;
+    }
+    channel->logged_kind = kind;
+    const struct base_log *log = snapi_loop_log(channel->loop);
+    if (path == NULL) {
+        base_logf(log, BASE_LOG_INFO, "client", "%s: no transport reaches it now (%s)",
+                  channel->target.text, snapi_channel_trouble(channel));
+    } else {
+        base_logf(log, BASE_LOG_INFO, "client", "%s: calls go over %s to %s (%s)",
+                  channel->target.text, path->transport->ops->name, path->peer, snap_why_text(why));
+    }
+}
+
+static bool is_wanted_ready(const struct snap_channel *channel, enum snap_transport want)
+{
+    bool may_tcp = want != SNAP_TRANSPORT_PONY && channel->choice != SNAP_TRANSPORT_PONY;
+    bool may_pony = want != SNAP_TRANSPORT_TCP;
+    return (may_pony && snapi_path_is_ready(&channel->pony)) ||
+           (may_tcp && snapi_path_is_ready(&channel->tcp));
+}
+
+static void tell_ready_waits(struct snap_channel *channel)
+{
+    base_list_foreach_safe (it, &channel->ready_waits) {
+        struct ready_wait *wait = base_list_entry(it, struct ready_wait, link);
+        if (channel->is_closing || is_wanted_ready(channel, wait->want)) {
+            base_list_del(&wait->link);
+            snapi_waiter_done(channel->loop, &wait->waiter);
+        }
+    }
+}
+
+/** Each waiting call once: it goes to a path, waits again, or ends. */
+static void dispatch_waiting(struct snap_channel *channel)
+{
+    struct base_list waiting;
+    base_list_init(&waiting);
+    base_list_splice_tail(&waiting, &channel->waiting);
+    while (!base_list_is_empty(&waiting)) {
+        struct snapi_call *call = base_list_entry(waiting.next, struct snapi_call, link);
+        channel->waiting_bytes -= call->body_len;
+        base_list_del(&call->link);
+        snapi_call_dispatch(call);
+    }
+}
+
+void snapi_channel_on_ready(struct snap_channel *channel)
+{
+    tell_ready_waits(channel);
+    dispatch_waiting(channel);
+}
+
+void snapi_channel_on_failed(struct snap_channel *channel)
+{
+    dispatch_waiting(channel); /* those that must not wait end */
+}
+
+/* ---- close ---- */
+
+static void end_all_calls(struct snap_channel *channel)
+{
+    const struct snap_status status = snapi_status_of(SNAP_CANCELLED, SNAP_ORIGIN_LOCAL,
+                                                      SNAP_RAN_MAYBE, "the channel was closed");
+    struct snap_status unsent = status;
+    unsent.ran = SNAP_RAN_NO;
+    for (uint32_t i = 0; i < channel->n_buckets; i++) {
+        while (channel->buckets[i] != NULL) {
+            struct snapi_call *call = channel->buckets[i];
+            bool was_sent = call->state == SNAPI_CALL_SENT || call->may_have_run;
+            snapi_call_end(call, was_sent ? &status : &unsent, NULL);
+        }
+    }
+    snapi_calls_run_ended(channel);
+}
+
+/** Within an iteration. */
+static void tear_down(struct snap_channel *channel)
+{
+    channel->is_closing = true;
+    snapi_loop_undefer(channel->loop, &channel->run_ended);
+    snapi_loop_undefer(channel->loop, &channel->close);
+    end_all_calls(channel);
+    tell_ready_waits(channel);
+    snapi_path_fini(&channel->pony);
+    snapi_path_fini(&channel->tcp);
+    snapi_loop_del_member(channel->loop, &channel->member);
+    free((void *)channel->buckets);
+    base_pool_fini(&channel->pool);
+    free(channel);
+}
+
+static void run_close(struct snap_loop *loop, struct snapi_work *work)
+{
+    struct snap_channel *channel = base_container_of(work, struct snap_channel, close);
+    struct snapi_waiter *closer = channel->closer;
+    tear_down(channel);
+    if (closer != NULL) {
+        snapi_waiter_done(loop, closer);
+    }
+}
+
+static void on_loop_destroy(struct snapi_member *member)
+{
+    tear_down(base_container_of(member, struct snap_channel, member));
+}
+
+static void defer_close(struct snap_loop *loop, void *arg)
+{
+    struct snap_channel *channel = arg;
+    channel->is_closing = true;
+    snapi_loop_defer(loop, &channel->close);
+}
+
+void snap_channel_close(struct snap_channel *channel)
+{
+    if (channel == NULL || snapi_loop_is_forked(channel->loop)) {
+        return;
+    }
+    struct snap_loop *loop = channel->loop;
+    if (snapi_loop_in_callback(loop)) {
+        defer_close(loop, channel);
+        return;
+    }
+    struct snapi_waiter waiter;
+    snapi_waiter_init(&waiter);
+    channel->closer = &waiter;
+    snapi_loop_exec(loop, defer_close, channel);
+    enum base_err err = snapi_loop_wait(loop, &waiter, UINT64_MAX);
+    assert(err == BASE_OK);
+    (void)err;
+}
+
+/* ---- open ---- */
+
+static void run_ended(struct snap_loop *loop, struct snapi_work *work)
+{
+    (void)loop;
+    snapi_calls_run_ended(base_container_of(work, struct snap_channel, run_ended));
+}
+
+/** As owner: the parts that touch the loop. */
+static void start(struct snap_loop *loop, void *arg)
+{
+    struct snap_channel *channel = arg;
+    snapi_loop_add_member(loop, &channel->member);
+    bool wants_pony = channel->choice != SNAP_TRANSPORT_TCP;
+    bool wants_tcp = channel->target.n_addrs > 0; /* also to ask for the Pony address */
+    snapi_path_init(&channel->pony, channel, SNAP_TRANSPORT_PONY,
+                    wants_pony ? snapi_loop_transport(loop, SNAP_TRANSPORT_PONY) : NULL);
+    snapi_path_init(&channel->tcp, channel, SNAP_TRANSPORT_TCP,
+                    wants_tcp ? snapi_loop_transport(loop, SNAP_TRANSPORT_TCP) : NULL);
+    strcpy(channel->pony.address, channel->target.pony);
+    snapi_path_start(&channel->pony);
+    snapi_path_start(&channel->tcp);
+}
+
+static struct snap_channel *new_channel(struct snap_loop *loop)
+{
+    struct snap_channel *channel = calloc(1, sizeof(*channel));
+    if (channel == NULL) {
+        return NULL;
+    }
+    channel->buckets = calloc(BUCKETS_MIN, sizeof(struct snapi_call *));
+    channel->n_buckets = BUCKETS_MIN;
+    if (channel->buckets == NULL ||
+        base_pool_init(&channel->pool, sizeof(struct snapi_call), CALLS_PER_CHUNK,
+                       SNAPI_CALLS_MAX * 2) != BASE_OK) {
+        free((void *)channel->buckets);
+        free(channel);
+        return NULL;
+    }
+    channel->loop = loop;
+    channel->choice = snapi_loop_choice(loop);
+    channel->member.on_loop_destroy = on_loop_destroy;
+    atomic_init(&channel->next_id, 1);
+    base_rng_init(&channel->rng, base_clock_now_ns() ^ (uintptr_t)channel);
+    base_list_init(&channel->member.link);
+    base_list_init(&channel->waiting);
+    base_list_init(&channel->ended);
+    base_list_init(&channel->ready_waits);
+    snapi_work_init(&channel->run_ended, run_ended);
+    snapi_work_init(&channel->close, run_close);
+    return channel;
+}
+
+static struct snap_status apply_options(struct snap_channel *channel,
+                                        const struct snap_channel_options *options)
+{
+    if (options != NULL) {
+        if (options->size != sizeof(*options)) {
+            return snap_status_make(SNAP_INVALID_ARGUMENT,
+                                    "snap_channel_options.size is %zu, not %zu: begin with "
+                                    "SNAP_CHANNEL_OPTIONS_INIT",
+                                    options->size, sizeof(*options));
+        }
+        channel->default_timeout_us = options->default_timeout_us;
+    }
+    if (channel->target.pony[0] != '\0') {
+        if (channel->choice == SNAP_TRANSPORT_TCP) {
+            return snap_status_make(SNAP_INVALID_ARGUMENT,
+                                    "target \"%s\" is a Pony address, but SNAP_TRANSPORT or the "
+                                    "loop's options allow tcp only",
+                                    channel->target.text);
+        }
+        channel->choice = SNAP_TRANSPORT_PONY;
+    }
+    return snapi_status_ok;
+}
+
+struct snap_status snap_channel_open(struct snap_loop *loop, const char *target,
+                                     const struct snap_channel_options *options,
+                                     struct snap_channel **channel)
+{
+    *channel = NULL;
+    struct snap_status status = snapi_loop_check(loop);
+    if (!snap_ok(&status)) {
+        return status;
+    }
+    struct snap_channel *made = new_channel(loop);
+    if (made == NULL) {
+        return snap_status_make(SNAP_RESOURCE_EXHAUSTED, "no memory for a channel");
+    }
+    base_error_clear_note();
+    enum base_err err = snapi_target_resolve(target, &made->target);
+    if (err != BASE_OK) {
+        status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "cannot open a channel");
+        status.code = err == BASE_E_NOT_FOUND ? SNAP_UNAVAILABLE : status.code;
+    } else {
+        status = apply_options(made, options);
+    }
+    if (!snap_ok(&status)) {
+        base_pool_fini(&made->pool);
+        free((void *)made->buckets);
+        free(made);
+        return status;
+    }
+    snapi_loop_exec(loop, start, made);
+    *channel = made;
+    return snapi_status_ok;
+}
+
+/* ---- asking ---- */
+
+struct info_query {
+    struct snap_channel *channel;
+    struct snap_call_info *info;
+};
+
+static void fill_info(struct snap_loop *loop, void *arg)
+{
+    (void)loop;
+    struct info_query *query = arg;
+    const struct snapi_path *path = snapi_channel_choose(query->channel, &query->info->why);
+    if (path != NULL) {
+        query->info->transport = path->kind;
+        memcpy(query->info->peer, path->peer, sizeof(query->info->peer));
+    }
+}
+
+void snap_channel_info(struct snap_channel *channel, struct snap_call_info *info)
+{
+    memset(info, 0, sizeof(*info));
+    if (!snapi_loop_is_forked(channel->loop)) {
+        snapi_loop_exec(channel->loop, fill_info,
+                        &(struct info_query){.channel = channel, .info = info});
+    }
+}
+
+static void add_ready_wait(struct snap_loop *loop, void *arg)
+{
+    struct ready_wait *wait = arg;
+    if (wait->channel->is_closing || is_wanted_ready(wait->channel, wait->want)) {
+        snapi_waiter_done(loop, &wait->waiter);
+    } else {
+        base_list_add_tail(&wait->channel->ready_waits, &wait->link);
+    }
+}
+
+static void del_ready_wait(struct snap_loop *loop, void *arg)
+{
+    (void)loop;
+    struct ready_wait *wait = arg;
+    base_list_del(&wait->link);
+}
+
+struct snap_status snap_channel_wait(struct snap_channel *channel, enum snap_transport want,
+                                     uint64_t timeout_us)
+{
+    struct snap_loop *loop = channel->loop;
+    struct snap_status status = snapi_loop_check(loop);
+    if (!snap_ok(&status)) {
+        return status;
+    }
+    if (snapi_loop_in_callback(loop)) {
+        return snap_status_make(SNAP_FAILED_PRECONDITION,
+                                "snap_channel_wait() in a callback would wait for itself");
+    }
+    struct ready_wait wait = {.channel = channel, .want = want};
+    base_list_init(&wait.link);
+    snapi_waiter_init(&wait.waiter);
+    uint64_t deadline_ns = base_add_sat_u64(base_clock_now_ns(), timeout_us * 1000);
+    snapi_loop_exec(loop, add_ready_wait, &wait);
+    enum base_err err = snapi_loop_wait(loop, &wait.waiter, deadline_ns);
+    if (err == BASE_OK) {
+        return snapi_status_ok;
+    }
+    snapi_loop_exec(loop, del_ready_wait, &wait);
+    return snapi_status_of(SNAP_DEADLINE_EXCEEDED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
+                           "%s is not reachable yet: %s", channel->target.text,
+                           snapi_channel_trouble(channel));
+}

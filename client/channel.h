@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLIENT_CHANNEL_H
+#define CLIENT_CHANNEL_H
+
+#include "base/pool.h"
+#include "base/rng.h"
+#include "client/call.h"
+#include "client/path.h"
+#include "client/target.h"
+
+/**
+ * Channel's inside: the two paths, and the calls.
+ *
+ * Threads  owner of the loop, but next_id
+ */
+enum {
+    SNAPI_CALLS_MAX = 1 << 20,        /**< in flight in one channel */
+    SNAPI_WAITING_BYTES_MAX = 1 << 28 /**< of requests that wait for a path or for room */
+};
+
+struct snap_channel {
+    struct snap_loop *loop;
+    struct snapi_member member;
+    struct snapi_target target;
+    uint64_t default_timeout_us;
+    _Atomic uint64_t next_id;   /**< any thread */
+    enum snap_transport choice; /**< AUTO, or forced */
+    struct snapi_path pony;
+    struct snapi_path tcp;
+    struct base_rng rng;         /**< jitter */
+    struct base_pool pool;       /**< of struct snapi_call */
+    struct snapi_call **buckets; /**< [n_buckets] by id */
+    uint32_t n_buckets;          /**< power of two */
+    uint32_t n_calls;
+    size_t waiting_bytes;
+    struct base_list waiting;     /**< calls without a path, oldest first */
+    struct base_list ended;       /**< calls whose callback is still to be run */
+    struct base_list ready_waits; /**< of snap_channel_wait() */
+    struct snapi_work run_ended;
+    struct snapi_work close;
+    struct snapi_waiter *closer; /**< waits in snap_channel_close(); NULL: free by ourselves */
+    bool is_beginning; /**< within a function of the application: callbacks have to wait */
+    bool is_closing;
+    bool is_peer_without_pony; /**< the server said so */
+    uint32_t logged_kind;      /**< the transport last named in the log */
+};
+
+/** The path for a new call, or NULL. `why` is set in any case. */
+struct snapi_path *snapi_channel_choose(struct snap_channel *channel, uint32_t *why);
+
+/** A path came up, or got room: calls that wait go on. */
+void snapi_channel_on_ready(struct snap_channel *channel);
+
+/** A path broke or could not be made: calls that may not wait end. */
+void snapi_channel_on_failed(struct snap_channel *channel);
+
+/** Says in the log which transport carries calls now and why, if that changed. */
+void snapi_channel_log_choice(struct snap_channel *channel);
+
+/** The last thing that went wrong, for messages: of TCP if it was tried, else of Pony. */
+const char *snapi_channel_trouble(const struct snap_channel *channel);
+
+#endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/path.h"
+
+#include "client/call.h"
+#include "client/channel.h"
+#include "rpc/frame.h"
+
+#include <snaprpc/status.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    BACKOFF_MIN_NS = 5 * 1000 * 1000,
+    BACKOFF_MAX_NS = 1000 * 1000 * 1000
+};
+
+static void connect_now(struct snapi_path *path);
+
+/* ---- trying again ---- */
+
+static void on_retry(struct base_timer *timer, uint64_t now_ns)
+{
+    (void)now_ns;
+    snapi_path_start(base_container_of(timer, struct snapi_path, retry));
+}
+
+/** Half to all of the backoff, which then doubles: many clients do not come back in step. */
+static void arm_retry(struct snapi_path *path)
+{
+    struct snap_channel *channel = path->channel;
+    uint64_t half_ns = path->backoff_ns / 2;
+    uint64_t wait_ns = half_ns + base_rng_below(&channel->rng, half_ns + 1);
+    bool has_next_addr = path->kind == SNAP_TRANSPORT_TCP && channel->target.n_addrs > 1 &&
+                         path->addr_idx % channel->target.n_addrs != 0;
+    if (has_next_addr) {
+        wait_ns = 0;
+    } else {
+        path->backoff_ns = base_min_u64(path->backoff_ns * 2, BACKOFF_MAX_NS);
+    }
+    uint64_t at_ns = snapi_loop_now(channel->loop) + wait_ns;
+    snapi_loop_timer_add(channel->loop, &path->retry, at_ns);
+}
+
+static void fail(struct snapi_path *path, const char *why)
+{
+    snprintf(path->error, sizeof(path->error), "%s", why);
+    path->has_failed = true;
+    path->state = SNAPI_PATH_IDLE;
+    path->addr_idx++;
+    base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_DEBUG, "client", "%s: %s",
+              path->channel->target.text, why);
+    arm_retry(path);
+    snapi_channel_on_failed(path->channel);
+}
+
+/* ---- frames ---- */
+
+static void send_frame(struct snapi_path *path, const struct snapi_frame *frame)
+{
+    struct snapi_tx tx;
+    if (path->conn->ops->begin(path->conn, snapi_frame_size(frame), &tx) != BASE_OK) {
+        return; /* all that comes through here may be lost: the peer's limits and timers hold */
+    }
+    snapi_frame_put(frame, tx.data);
+    path->conn->ops->send(path->conn, &tx, 0);
+}
+
+void snapi_path_send_cancel(struct snapi_path *path, uint64_t id)
+{
+    if (path->state == SNAPI_PATH_UP) {
+        send_frame(path, &(struct snapi_frame){.type = SNAPI_CANCEL, .id = id});
+    }
+}
+
+static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
+{
+    struct snap_channel *channel = path->channel;
+    if (path->kind != SNAP_TRANSPORT_TCP || channel->pony.state == SNAPI_PATH_OFF) {
+        return;
+    }
+    char said[SNAPI_TARGET_MAX] = "";
+    char address[SNAPI_TARGET_MAX] = "";
+    if (frame->text_len < sizeof(said)) {
+        memcpy(said, frame->text, frame->text_len);
+    }
+    if (said[0] != '\0' && snapi_target_fill_host(said, path->peer, address) != BASE_OK) {
+        base_logf(snapi_loop_log(channel->loop), BASE_LOG_WARN, "client",
+                  "%s gives a Pony address that is none: it is not used", path->peer);
+        return;
+    }
+    channel->is_peer_without_pony = address[0] == '\0';
+    struct snapi_transport *pony = channel->pony.transport;
+    enum base_err err = pony->ops->remember(pony, channel->target.text, address);
+    if (err != BASE_OK) {
+        base_logf(snapi_loop_log(channel->loop), BASE_LOG_DEBUG, "client",
+                  "snapd does not remember %s: %s", channel->target.text, base_err_text(err));
+    }
+    snapi_path_set_address(&channel->pony, address);
+}
+
+static void on_goaway(struct snapi_path *path, const struct snapi_frame *frame)
+{
+    path->is_going_away = true;
+    snprintf(path->error, sizeof(path->error), "%s takes no more calls: %.*s", path->peer,
+             (int)base_min_size(frame->text_len, 100), frame->text_len > 0 ? frame->text : "");
+    base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_INFO, "client", "%s", path->error);
+    snapi_channel_log_choice(path->channel);
+}
+
+/** A peer that breaks the protocol is left, and tried again like one that broke off. */
+static void leave_peer(struct snapi_path *path, const char *why)
+{
+    struct snapi_closed closed = {.err = BASE_E_MALFORMED};
+    snprintf(closed.message, sizeof(closed.message), "%s broke the protocol: %s", path->peer, why);
+    base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_WARN, "client", "%s", closed.message);
+    struct snapi_conn *conn = path->conn;
+    conn->ops->close(conn, SNAPI_CLOSE_FLUSH); /* on_closed follows and cleans up */
+}
+
+static void on_message(void *arg, struct snapi_conn *conn, const uint8_t *data, size_t len)
+{
+    struct snapi_path *path = arg;
+    (void)conn;
+    struct snapi_frame frame;
+    if (snapi_frame_parse(data, len, &frame) != BASE_OK) {
+        leave_peer(path, base_error_last_note());
+        return;
+    }
+    struct snapi_call *call = NULL;
+    switch ((enum snapi_frame_type)frame.type) {
+    case SNAPI_RESPONSE:
+    case SNAPI_PONG:
+        call = snapi_call_find(path->channel, frame.id);
+        /* Not found: it ended before (deadline, cancel). Another kind: not what was asked. */
+        if (call != NULL && call->path == path && call->state == SNAPI_CALL_SENT &&
+            (call->method == NULL) == (frame.type == SNAPI_PONG)) {
+            snapi_call_on_response(call, &frame);
+        }
+        break;
+    case SNAPI_HELLO:
+        on_hello(path, &frame);
+        break;
+    case SNAPI_GOAWAY:
+        on_goaway(path, &frame);
+        break;
+    case SNAPI_PING:
+        send_frame(path, &(struct snapi_frame){.type = SNAPI_PONG, .id = frame.id});
+        break;
+    case SNAPI_REQUEST:
+    case SNAPI_CANCEL:
+    default:
+        leave_peer(path, "only clients send that");
+        break;
+    }
+}
+
+/* ---- the connection's other events ---- */
+
+static void on_open(void *arg, struct snapi_conn *conn)
+{
+    struct snapi_path *path = arg;
+    path->state = SNAPI_PATH_UP;
+    path->is_full = false;
+    path->is_going_away = false;
+    path->has_failed = false;
+    path->backoff_ns = BACKOFF_MIN_NS;
+    path->error[0] = '\0';
+    snprintf(path->peer, sizeof(path->peer), "%s", conn->ops->peer(conn));
+    send_frame(path, &(struct snapi_frame){.type = SNAPI_HELLO,
+                                           .version_min = SNAPI_RPC_VERSION_MIN,
+                                           .version_max = SNAPI_RPC_VERSION_MAX});
+    snapi_channel_log_choice(path->channel);
+    snapi_channel_on_ready(path->channel);
+}
+
+static void on_writable(void *arg, struct snapi_conn *conn)
+{
+    (void)conn;
+    struct snapi_path *path = arg;
+    path->is_full = false;
+    snapi_path_send_blocked(path);
+}
+
+static void on_unsent(void *arg, struct snapi_conn *conn, uint64_t tag, const uint8_t *data,
+                      size_t len)
+{
+    (void)conn;
+    struct snapi_path *path = arg;
+    struct snapi_call *call = tag == 0 ? NULL : snapi_call_find(path->channel, tag);
+    if (call != NULL && call->path == path && call->state == SNAPI_CALL_SENT) {
+        snapi_call_requeue(call, data, len);
+    }
+}
+
+/** What was sent may have run: only idempotent calls go elsewhere, the others end. */
+static void give_up_sent(struct snapi_path *path, const char *why)
+{
+    struct base_list sent;
+    base_list_init(&sent);
+    base_list_splice_tail(&sent, &path->sent);
+    while (!base_list_is_empty(&sent)) {
+        struct snapi_call *call = base_list_entry(sent.next, struct snapi_call, link);
+        if (call->is_idempotent) {
+            call->may_have_run = true;
+            snapi_call_requeue(call, NULL, 0);
+        } else {
+            snapi_call_end_unavailable(call, why);
+        }
+    }
+}
+
+static void on_closed(void *arg, struct snapi_conn *conn, const struct snapi_closed *why)
+{
+    (void)conn;
+    struct snapi_path *path = arg;
+    struct snap_channel *channel = path->channel;
+    char text[sizeof(why->message)];
+    memcpy(text, why->message, sizeof(text));
+    path->conn = NULL;
+    path->state = SNAPI_PATH_IDLE;
+    path->is_full = false;
+    path->is_going_away = false;
+    while (!base_list_is_empty(&path->blocked)) {
+        snapi_call_requeue(base_list_entry(path->blocked.next, struct snapi_call, link), NULL, 0);
+    }
+    give_up_sent(path, text);
+    fail(path, text);
+    snapi_channel_log_choice(channel);
+    snapi_channel_on_ready(channel);
+}
+
+static const struct snapi_conn_events path_events = {
+    .on_open = on_open,
+    .on_message = on_message,
+    .on_writable = on_writable,
+    .on_unsent = on_unsent,
+    .on_closed = on_closed,
+};
+
+/* ---- start and end ---- */
+
+static void connect_now(struct snapi_path *path)
+{
+    const struct snapi_target *target = &path->channel->target;
+    const char *address = path->kind == SNAP_TRANSPORT_TCP
+                              ? target->addrs[path->addr_idx % target->n_addrs]
+                              : path->address;
+    base_error_clear_note();
+    enum base_err err =
+        path->transport->ops->connect(path->transport, address, &path_events, path, &path->conn);
+    if (err == BASE_OK) {
+        path->state = SNAPI_PATH_CONNECTING;
+        return;
+    }
+    path->conn = NULL;
+    char why[sizeof(path->error)];
+    const char *note = base_error_last_note();
+    snprintf(why, sizeof(why), "%s: %s", address, note[0] != '\0' ? note : base_err_text(err));
+    fail(path, why);
+}
+
+static void on_found(void *arg, const char *address)
+{
+    struct snapi_path *path = arg;
+    path->is_looking_up = false;
+    if (address[0] != '\0' && path->address[0] == '\0') {
+        snapi_path_set_address(path, address);
+    }
+}
+
+/** Asks snapd whether it remembers where the server's Pony address is. */
+static void look_up(struct snapi_path *path)
+{
+    if (path->is_looking_up) {
+        return;
+    }
+    enum base_err err =
+        path->transport->ops->lookup(path->transport, path->channel->target.text, on_found, path);
+    path->is_looking_up = err == BASE_OK || err == BASE_AGAIN;
+    if (!path->is_looking_up && err != BASE_E_UNSUPPORTED) {
+        arm_retry(path);
+    }
+}
+
+void snapi_path_init(struct snapi_path *path, struct snap_channel *channel, uint32_t kind,
+                     struct snapi_transport *transport)
+{
+    memset(path, 0, sizeof(*path));
+    path->channel = channel;
+    path->transport = transport;
+    path->kind = kind;
+    path->state = transport == NULL ? SNAPI_PATH_OFF : SNAPI_PATH_IDLE;
+    path->backoff_ns = BACKOFF_MIN_NS;
+    base_timer_init(&path->retry, on_retry);
+    base_list_init(&path->sent);
+    base_list_init(&path->blocked);
+}
+
+void snapi_path_start(struct snapi_path *path)
+{
+    if (path->state != SNAPI_PATH_IDLE) {
+        return;
+    }
+    if (path->kind == SNAP_TRANSPORT_PONY && path->address[0] == '\0') {
+        look_up(path);
+    } else {
+        connect_now(path);
+    }
+}
+
+void snapi_path_fini(struct snapi_path *path)
+{
+    if (path->state == SNAPI_PATH_OFF) {
+        return;
+    }
+    snapi_loop_timer_del(path->channel->loop, &path->retry);
+    if (path->is_looking_up) {
+        path->transport->ops->lookup_cancel(path->transport, path);
+    }
+    if (path->conn != NULL) {
+        path->conn->ops->close(path->conn, SNAPI_CLOSE_ABORT);
+        path->conn = NULL;
+    }
+    path->state = SNAPI_PATH_OFF;
+}
+
+void snapi_path_set_address(struct snapi_path *path, const char *address)
+{
+    if (strcmp(path->address, address) == 0) {
+        return;
+    }
+    strcpy(path->address, address);
+    if (path->state == SNAPI_PATH_CONNECTING) {
+        path->conn->ops->close(path->conn, SNAPI_CLOSE_ABORT);
+        path->conn = NULL;
+        path->state = SNAPI_PATH_IDLE;
+    }
+    /* One that is up and gets another address is about to break by itself, and then moves. */
+    if (path->state == SNAPI_PATH_IDLE && address[0] != '\0') {
+        path->backoff_ns = BACKOFF_MIN_NS;
+        snapi_loop_timer_del(path->channel->loop, &path->retry);
+        connect_now(path);
+    }
+}
+
+bool snapi_path_is_ready(const struct snapi_path *path)
+{
+    return path->state == SNAPI_PATH_UP && !path->is_going_away;
+}
+
+void snapi_path_send_blocked(struct snapi_path *path)
+{
+    while (path->state == SNAPI_PATH_UP && !path->is_full && !base_list_is_empty(&path->blocked)) {
+        struct snapi_call *call = base_list_entry(path->blocked.next, struct snapi_call, link);
+        path->is_full = !snapi_call_send(call, path);
+    }
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLIENT_PATH_H
+#define CLIENT_PATH_H
+
+#include "base/list.h"
+#include "base/wheel.h"
+#include "client/target.h"
+#include "transport/transport.h"
+
+#include <snaprpc/channel.h>
+
+struct snapi_call;
+
+/**
+ * Path: one transport's connection to the server, made and made again by itself.
+ *
+ * States   OFF   not used: forced away, or this build has no such transport
+ *          IDLE  waits for its retry timer, or (Pony) for an address
+ *          CONNECTING, UP
+ * Threads  owner of the loop
+ */
+enum snapi_path_state {
+    SNAPI_PATH_OFF,
+    SNAPI_PATH_IDLE,
+    SNAPI_PATH_CONNECTING,
+    SNAPI_PATH_UP
+};
+
+struct snapi_path {
+    struct snap_channel *channel;
+    struct snapi_transport *transport;
+    struct snapi_conn *conn; /**< CONNECTING, UP */
+    uint8_t state;           /**< enum snapi_path_state */
+    bool is_full;            /**< begin() said AGAIN; on_writable follows */
+    bool is_going_away;      /**< the server takes no new calls here */
+    bool is_looking_up;      /**< snapd was asked for the address */
+    bool has_failed;         /**< since it was up last, or from the start */
+    uint32_t kind;           /**< enum snap_transport */
+    uint32_t addr_idx;       /**< TCP: which of the target's addresses is tried next */
+    uint64_t backoff_ns;     /**< next wait after a failure */
+    struct base_timer retry;
+    struct base_list sent;          /**< calls in flight here */
+    struct base_list blocked;       /**< calls chosen for here, waiting for room */
+    char address[SNAPI_TARGET_MAX]; /**< Pony: the server's; "" while not known */
+    char peer[64];                  /**< of this connection, for snap_call_info */
+    char error[192];                /**< why it failed last; "" */
+};
+
+/** Prepares; starts nothing. */
+void snapi_path_init(struct snapi_path *path, struct snap_channel *channel, uint32_t kind,
+                     struct snapi_transport *transport);
+
+/** Starts connecting, or asks for the address first. */
+void snapi_path_start(struct snapi_path *path);
+
+/** Ends it: no event after this. Calls on it must have been taken away. */
+void snapi_path_fini(struct snapi_path *path);
+
+/** Pony: the server says where it is ("" for nowhere). Connects if that is news. */
+void snapi_path_set_address(struct snapi_path *path, const char *address);
+
+/** Whether new calls may be given to it. */
+bool snapi_path_is_ready(const struct snapi_path *path);
+
+/** Room came, or the path came up: sends what is blocked. */
+void snapi_path_send_blocked(struct snapi_path *path);
+
+/** Tells the server that nobody waits for this call any more. Best effort. */
+void snapi_path_send_cancel(struct snapi_path *path, uint64_t id);
+
+#endif
