@@ -55,11 +55,10 @@ struct snap_loop_options {
     uint32_t log_level; /**< enum snap_log_level */
 };
 
-enum {
-    SNAP_SPIN_DEFAULT = 0xffffffffu, /**< adapts: spins briefly while replies come quickly */
-    SNAP_SPIN_NEVER = 0,
-    SNAP_SPIN_ALWAYS = 0xfffffffeu /**< never sleeps; yields the core between looks */
-};
+/* Macros: ISO C has no enumerators larger than an int. */
+#define SNAP_SPIN_DEFAULT UINT32_MAX /**< adapts: spins briefly while replies come quickly */
+#define SNAP_SPIN_NEVER   0u
+#define SNAP_SPIN_ALWAYS  (UINT32_MAX - 1) /**< never sleeps; yields the core between looks */
 
 #define SNAP_LOOP_OPTIONS_INIT \
     { \
