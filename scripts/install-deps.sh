@@ -8,6 +8,7 @@ clang
 clang-format
 clang-tidy
 cmake
+g++
 gcc
 groff
 libc6-dev
@@ -18,6 +19,7 @@ libisal-dev
 libjansson-dev
 libprotobuf-c-dev
 libprotobuf-dev
+libprotoc-dev
 libxxhash-dev
 make
 ninja-build
