@@ -29,6 +29,7 @@ if(SNAP_FUZZ)
     message(FATAL_ERROR "SNAP_FUZZ needs clang: use the preset \"fuzz\" (-DCMAKE_C_COMPILER=clang)")
   endif()
   target_compile_options(snap_build_options INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(snap_build_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 if(SNAP_COVERAGE)
