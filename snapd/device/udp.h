@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SNAPD_DEVICE_UDP_H
+#define SNAPD_DEVICE_UDP_H
+
+#include "snapd/device/device.h"
+
+/**
+ * UDP device: one socket per engine, IPv6 dual-stack where the host has it.
+ *
+ * Shape    sends runs of equal packets to one peer as one segmented datagram (UDP_SEGMENT), several
+ *          of those in one sendmmsg; receives into 64 KB buffers that the kernel filled with runs
+ *          of packets (UDP_GRO). A kernel without either falls back to single datagrams, and says so.
+ * Full     what the socket does not take at once is copied aside (64 packets at most); room() is
+ *          0 until it is gone
+ * Too big  a packet that exceeds the path's MTU is sent in fragments: slow, counted, but it arrives
+ */
+struct snapd_udp_config {
+    const char *listen;    /**< "*:4741", "10.0.0.1:4741", "[::1]:0" */
+    uint16_t port_offset;  /**< added to a port that is not 0: the engine's number */
+    bool has_segmentation; /**< try UDP_SEGMENT and UDP_GRO */
+    uint64_t buffer_bytes; /**< SO_SNDBUF, SO_RCVBUF */
+    const struct base_log *log;
+};
+
+/** Opens and binds. Errors  BASE_E_INVALID (form of `listen`), BASE_E_IN_USE, BASE_E_PERMISSION,
+ *  ...; the note names address, cause and remedy. */
+BASE_MUST_USE enum base_err snapd_udp_create(const struct snapd_udp_config *config,
+                                             struct snapd_dev **dev);
+
+/**
+ * Largest UDP payload that the largest interface that is up carries in one piece, in
+ * [PONY_MTU_MIN, PONY_MTU_MAX]; loopback counts only where it is alone.
+ */
+uint32_t snapd_udp_auto_mtu(void);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SNAPD_DEVICE_UDP_INTERNAL_H
+#define SNAPD_DEVICE_UDP_INTERNAL_H
+
+#include "snapd/device/udp.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+/**
+ * What udp.c, udp_tx.c and udp_rx.c share.
+ */
+enum {
+    UDP_RX_BUFFERS = 8,
+    UDP_RX_BYTES = 65536, /**< of one buffer: the longest datagram, segmented or not */
+    UDP_TX_SEGMENTS = 64, /**< packets in one segmented datagram, what every kernel takes */
+    UDP_TX_BYTES = 65000, /**< of one segmented datagram, below IP's limit with all headers */
+    UDP_UNREACHABLE_MAX = 16,
+    UDP_CONTROL_BYTES = 128
+};
+
+struct udp_counters {
+    uint64_t sent_pkts, sent_datagrams, send_calls, stashed_pkts, dropped_pkts, fragmented_pkts;
+    uint64_t received_pkts, received_datagrams, receive_calls, truncated, unreachable;
+};
+
+union udp_name {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+/** A run of packets that leaves as one datagram. */
+struct udp_run {
+    uint32_t first, n;
+};
+
+struct udp_tx {
+    struct mmsghdr msgs[PONY_TX_BATCH_MAX];
+    struct iovec iov[2 * PONY_TX_BATCH_MAX];
+    union udp_name names[PONY_TX_BATCH_MAX];
+    struct udp_run runs[PONY_TX_BATCH_MAX];
+    _Alignas(16) uint8_t control[PONY_TX_BATCH_MAX][32]; /**< CMSG_SPACE(uint16_t) */
+
+    struct pony_packet_out stash[PONY_TX_BATCH_MAX]; /**< what the socket did not take */
+    uint32_t stash_at, stash_n;
+    uint8_t *stash_memory; /**< [PONY_TX_BATCH_MAX][PONY_MTU_MAX] */
+};
+
+struct udp_rx {
+    struct mmsghdr msgs[UDP_RX_BUFFERS];
+    struct iovec iov[UDP_RX_BUFFERS];
+    union udp_name names[UDP_RX_BUFFERS];
+    _Alignas(16) uint8_t control[UDP_RX_BUFFERS][UDP_CONTROL_BYTES];
+    uint8_t *memory; /**< [UDP_RX_BUFFERS][UDP_RX_BYTES] */
+
+    uint32_t n, idx; /**< buffers filled, the one being handed out */
+    uint32_t off;    /**< its next packet */
+    uint32_t segment_bytes;
+    struct pony_addr from;
+    uint8_t ttl, ecn;
+};
+
+struct snapd_udp {
+    struct snapd_dev dev;
+    int fd;
+    bool is_v6;
+    bool has_gso, has_gro;
+    bool may_have_errors; /**< the error queue must be looked at */
+    uint16_t port;
+    char address[SNAPD_DEV_ADDRESS_MAX];
+    const struct base_log *log;
+    struct udp_counters counters;
+    struct pony_addr unreachable[UDP_UNREACHABLE_MAX];
+    uint32_t n_unreachable;
+    struct udp_tx tx;
+    struct udp_rx rx;
+};
+
+uint32_t udp_receive(struct snapd_dev *dev, struct pony_packet_in *packets, uint32_t max,
+                     uint64_t now_ns);
+uint32_t udp_room(struct snapd_dev *dev, uint64_t now_ns);
+void udp_send(struct snapd_dev *dev, const struct pony_packet_out *packets, uint32_t n,
+              uint64_t now_ns);
+
+/** Empties the socket's error queue into `unreachable`. */
+void udp_drain_errors(struct snapd_udp *udp);
+void udp_add_unreachable(struct snapd_udp *udp, const struct pony_addr *to);
+
+/** Returns the length of the name. */
+socklen_t udp_name_from(const struct snapd_udp *udp, const struct pony_addr *addr,
+                        union udp_name *name);
+struct pony_addr udp_addr_from(const union udp_name *name);
+
+#endif

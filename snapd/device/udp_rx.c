@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/compiler.h"
+#include "snapd/device/udp_internal.h"
+
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/udp.h>
+#include <string.h>
+
+enum {
+    ERRORS_PER_DRAIN = 64
+};
+
+struct pony_addr udp_addr_from(const union udp_name *name)
+{
+    struct pony_addr addr = {.udp_port = 0};
+    if (name->any.sa_family == AF_INET6) {
+        memcpy(addr.ip, &name->v6.sin6_addr, sizeof(addr.ip));
+        addr.udp_port = ntohs(name->v6.sin6_port);
+    } else {
+        addr.ip[10] = 0xff;
+        addr.ip[11] = 0xff;
+        memcpy(addr.ip + 12, &name->v4.sin_addr, 4);
+        addr.udp_port = ntohs(name->v4.sin_port);
+    }
+    return addr;
+}
+
+void udp_add_unreachable(struct snapd_udp *udp, const struct pony_addr *to)
+{
+    for (uint32_t i = 0; i < udp->n_unreachable; i++) {
+        if (pony_addr_equal(&udp->unreachable[i], to)) {
+            return;
+        }
+    }
+    if (udp->n_unreachable < UDP_UNREACHABLE_MAX) {
+        udp->unreachable[udp->n_unreachable++] = *to;
+        udp->counters.unreachable++;
+    }
+}
+
+/* Only errors that come from the network name a peer; our own (MTU) do not. */
+static bool is_unreachable(struct msghdr *msg)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+        bool is_error = (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+                        (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR);
+        if (!is_error || c->cmsg_len < CMSG_LEN(sizeof(struct sock_extended_err))) {
+            continue;
+        }
+        struct sock_extended_err error;
+        memcpy(&error, CMSG_DATA(c), sizeof(error));
+        return error.ee_origin != SO_EE_ORIGIN_LOCAL &&
+               (error.ee_errno == ECONNREFUSED || error.ee_errno == EHOSTUNREACH ||
+                error.ee_errno == ENETUNREACH);
+    }
+    return false;
+}
+
+void udp_drain_errors(struct snapd_udp *udp)
+{
+    udp->may_have_errors = false;
+    for (uint32_t i = 0; i < ERRORS_PER_DRAIN; i++) {
+        union udp_name name;
+        _Alignas(16) uint8_t control[256];
+        uint8_t byte;
+        struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+        struct msghdr msg = {
+            .msg_name = &name,
+            .msg_namelen = sizeof(name),
+            .msg_iov = &iov,
+            .msg_iovlen = 1,
+            .msg_control = control,
+            .msg_controllen = sizeof(control),
+        };
+        if (recvmsg(udp->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+            return;
+        }
+        if (msg.msg_namelen > 0 && is_unreachable(&msg)) {
+            struct pony_addr to = udp_addr_from(&name);
+            udp_add_unreachable(udp, &to);
+        }
+    }
+    udp->may_have_errors = true;
+}
+
+static void prepare(struct snapd_udp *udp)
+{
+    struct udp_rx *rx = &udp->rx;
+    for (uint32_t i = 0; i < UDP_RX_BUFFERS; i++) {
+        rx->iov[i].iov_base = rx->memory + (size_t)i * UDP_RX_BYTES;
+        rx->iov[i].iov_len = UDP_RX_BYTES;
+        rx->msgs[i].msg_hdr = (struct msghdr){
+            .msg_name = &rx->names[i],
+            .msg_namelen = sizeof(rx->names[i]),
+            .msg_iov = &rx->iov[i],
+            .msg_iovlen = 1,
+            .msg_control = rx->control[i],
+            .msg_controllen = sizeof(rx->control[i]),
+        };
+    }
+}
+
+static void read_control(struct udp_rx *rx, struct msghdr *msg)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+        int value = 0;
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+            rx->ecn = *CMSG_DATA(c) & 3; /* one byte, unlike the others */
+            continue;
+        }
+        if (c->cmsg_len < CMSG_LEN(sizeof(value))) {
+            continue;
+        }
+        memcpy(&value, CMSG_DATA(c), sizeof(value));
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO && value > 0) {
+            rx->segment_bytes = (uint32_t)value;
+        } else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
+                   (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT)) {
+            rx->ttl = (uint8_t)value;
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+            rx->ecn = (uint8_t)(value & 3);
+        }
+    }
+}
+
+/* Begins to hand out buffer rx->idx. */
+static void open_buffer(struct snapd_udp *udp)
+{
+    struct udp_rx *rx = &udp->rx;
+    struct mmsghdr *m = &rx->msgs[rx->idx];
+    rx->off = 0;
+    rx->ttl = 0;
+    rx->ecn = 0;
+    rx->segment_bytes = m->msg_len;
+    rx->from = udp_addr_from(&rx->names[rx->idx]);
+    read_control(rx, &m->msg_hdr);
+    if ((m->msg_hdr.msg_flags & MSG_TRUNC) != 0) {
+        udp->counters.truncated++;
+    }
+}
+
+static bool refill(struct snapd_udp *udp)
+{
+    struct udp_rx *rx = &udp->rx;
+    prepare(udp);
+    rx->n = 0;
+    rx->idx = 0;
+    udp->counters.receive_calls++;
+    int got = recvmmsg(udp->fd, rx->msgs, UDP_RX_BUFFERS, MSG_DONTWAIT, NULL);
+    if (got < 0 && errno != EAGAIN && errno != EINTR) {
+        /* An ICMP error shows up once as the result of whatever call comes next. */
+        udp_drain_errors(udp);
+        got = recvmmsg(udp->fd, rx->msgs, UDP_RX_BUFFERS, MSG_DONTWAIT, NULL);
+    }
+    if (got <= 0) {
+        return false;
+    }
+    rx->n = (uint32_t)got;
+    udp->counters.received_datagrams += rx->n;
+    open_buffer(udp);
+    return true;
+}
+
+uint32_t udp_receive(struct snapd_dev *dev, struct pony_packet_in *packets, uint32_t max,
+                     uint64_t now_ns)
+{
+    struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
+    struct udp_rx *rx = &udp->rx;
+    if (rx->idx == rx->n && !refill(udp)) {
+        return 0;
+    }
+    uint32_t n = 0;
+    while (n < max && rx->idx < rx->n) {
+        uint32_t left = rx->msgs[rx->idx].msg_len - rx->off;
+        uint32_t len = base_min_u32(left, rx->segment_bytes);
+        if (len > 0) {
+            packets[n++] = (struct pony_packet_in){
+                .from = rx->from,
+                .data = rx->memory + (size_t)rx->idx * UDP_RX_BYTES + rx->off,
+                .len = len,
+                .rx_ns = now_ns,
+                .ttl = rx->ttl,
+                .ecn = rx->ecn,
+            };
+            rx->off += len;
+        }
+        if (len == left && ++rx->idx < rx->n) {
+            open_buffer(udp);
+        }
+    }
+    udp->counters.received_pkts += n;
+    return n;
+}

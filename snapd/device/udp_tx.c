@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/compiler.h"
+#include "snapd/device/udp_internal.h"
+
+#include <errno.h>
+#include <netinet/udp.h>
+#include <string.h>
+
+enum sent {
+    SENT,
+    SENT_NOT,  /**< the network would not have it: dropped */
+    SENT_LATER /**< the socket is full */
+};
+
+socklen_t udp_name_from(const struct snapd_udp *udp, const struct pony_addr *addr,
+                        union udp_name *name)
+{
+    if (udp->is_v6) {
+        name->v6 =
+            (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(addr->udp_port)};
+        memcpy(&name->v6.sin6_addr, addr->ip, sizeof(addr->ip));
+        return sizeof(name->v6);
+    }
+    name->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(addr->udp_port)};
+    memcpy(&name->v4.sin_addr, addr->ip + 12, 4);
+    return sizeof(name->v4);
+}
+
+static uint32_t packet_len(const struct pony_packet_out *p)
+{
+    return p->head_len + p->payload_len;
+}
+
+/* How many packets from the first on may leave as one datagram: same peer, same size, but for the
+ * last, which may be shorter. */
+static uint32_t run_length(const struct snapd_udp *udp, const struct pony_packet_out *p, uint32_t n)
+{
+    uint32_t size = packet_len(p);
+    uint32_t max = udp->has_gso ? base_min_u32(n, UDP_TX_SEGMENTS) : 1;
+    uint32_t bytes = size;
+    uint32_t i = 1;
+    for (; i < max; i++) {
+        uint32_t next = packet_len(&p[i]);
+        if (next > size || next == 0 || bytes + next > UDP_TX_BYTES ||
+            !pony_addr_equal(&p[i].to, &p[0].to)) {
+            break;
+        }
+        bytes += next;
+        if (next < size) {
+            return i + 1;
+        }
+    }
+    return i;
+}
+
+static uint32_t add_iov(struct iovec *iov, const struct pony_packet_out *p)
+{
+    /* The kernel only reads; iovec has no const. */
+    iov[0] = (struct iovec){.iov_base = (void *)(uintptr_t)p->head, .iov_len = p->head_len};
+    if (p->payload_len == 0) {
+        return 1;
+    }
+    iov[1] = (struct iovec){.iov_base = (void *)(uintptr_t)p->payload, .iov_len = p->payload_len};
+    return 2;
+}
+
+static void set_segment(struct msghdr *msg, uint8_t *control, uint32_t segment_bytes)
+{
+    msg->msg_control = control;
+    msg->msg_controllen = CMSG_SPACE(sizeof(uint16_t));
+    struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+    c->cmsg_level = IPPROTO_UDP;
+    c->cmsg_type = UDP_SEGMENT;
+    c->cmsg_len = CMSG_LEN(sizeof(uint16_t));
+    uint16_t value = (uint16_t)segment_bytes;
+    memcpy(CMSG_DATA(c), &value, sizeof(value));
+}
+
+/* Fills tx->msgs from packets; returns how many datagrams they make. */
+static uint32_t build(struct snapd_udp *udp, const struct pony_packet_out *packets, uint32_t n)
+{
+    struct udp_tx *tx = &udp->tx;
+    uint32_t n_runs = 0;
+    uint32_t n_iov = 0;
+    for (uint32_t at = 0; at < n; at += tx->runs[n_runs++].n) {
+        uint32_t len = run_length(udp, &packets[at], n - at);
+        tx->runs[n_runs] = (struct udp_run){.first = at, .n = len};
+        uint32_t first_iov = n_iov;
+        for (uint32_t i = 0; i < len; i++) {
+            n_iov += add_iov(&tx->iov[n_iov], &packets[at + i]);
+        }
+        struct msghdr *msg = &tx->msgs[n_runs].msg_hdr;
+        *msg = (struct msghdr){
+            .msg_name = &tx->names[n_runs],
+            .msg_namelen = udp_name_from(udp, &packets[at].to, &tx->names[n_runs]),
+            .msg_iov = &tx->iov[first_iov],
+            .msg_iovlen = n_iov - first_iov,
+        };
+        if (len > 1) {
+            set_segment(msg, tx->control[n_runs], packet_len(&packets[at]));
+        }
+    }
+    return n_runs;
+}
+
+/* Lets IP cut datagrams into fragments, or forbids it again. */
+static void set_fragments(const struct snapd_udp *udp, bool may)
+{
+    int v4 = may ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO;
+    (void)setsockopt(udp->fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+    if (udp->is_v6) {
+        int v6 = may ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_DO;
+        (void)setsockopt(udp->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+    }
+}
+
+static enum sent send_one(struct snapd_udp *udp, const struct msghdr *msg)
+{
+    /* More than once: an ICMP error for an earlier packet shows up as the result of a later call. */
+    for (int i = 0; i < 3; i++) {
+        udp->counters.send_calls++;
+        if (sendmsg(udp->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+            udp->counters.sent_datagrams++;
+            return SENT;
+        }
+        if (errno == EAGAIN) {
+            return SENT_LATER;
+        }
+        if (errno != EINTR && errno != ECONNREFUSED && errno != EHOSTUNREACH &&
+            errno != ENETUNREACH) {
+            return SENT_NOT;
+        }
+        int cause = errno;
+        udp_drain_errors(udp);
+        errno = cause;
+    }
+    return SENT_NOT;
+}
+
+static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out *p)
+{
+    struct iovec iov[2];
+    union udp_name name;
+    struct msghdr msg = {.msg_name = &name,
+                         .msg_namelen = udp_name_from(udp, &p->to, &name),
+                         .msg_iov = iov,
+                         .msg_iovlen = add_iov(iov, p)};
+    enum sent sent = send_one(udp, &msg);
+    if (sent == SENT_NOT && errno == EMSGSIZE) {
+        udp->counters.fragmented_pkts++;
+        set_fragments(udp, true);
+        sent = send_one(udp, &msg);
+        int cause = errno;
+        set_fragments(udp, false);
+        errno = cause;
+    }
+    if (sent == SENT_NOT) {
+        udp->counters.dropped_pkts++;
+        if (errno == EHOSTUNREACH || errno == ENETUNREACH) {
+            udp_add_unreachable(udp, &p->to);
+        }
+    }
+    return sent;
+}
+
+/* A datagram that failed: its packets one by one. Returns how many are done with; fewer than n
+ * when the socket is full. */
+static uint32_t send_singly(struct snapd_udp *udp, const struct pony_packet_out *packets,
+                            uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (send_packet(udp, &packets[i]) == SENT_LATER) {
+            return i;
+        }
+    }
+    return n;
+}
+
+/* What to do about the datagram that sendmmsg refused. Returns how many of its packets are done
+ * with. */
+static uint32_t after_refusal(struct snapd_udp *udp, const struct udp_run *run,
+                              const struct pony_packet_out *packets)
+{
+    if (errno == EAGAIN) {
+        return 0;
+    }
+    if (errno == ENOBUFS) {
+        /* The interface's queue is full; that is a loss like any other on the way. */
+        udp->counters.dropped_pkts += run->n;
+        return run->n;
+    }
+    if (run->n > 1 && errno == EIO) {
+        udp->has_gso = false;
+        base_logf(udp->log, BASE_LOG_WARN, "udp",
+                  "%s: the kernel or interface cannot segment datagrams (UDP_SEGMENT: %m); sending "
+                  "packets one by one, which costs more CPU",
+                  udp->address);
+    }
+    if (errno != EMSGSIZE && errno != EINVAL && errno != EIO && errno != EINTR) {
+        udp_drain_errors(udp);
+    }
+    return send_singly(udp, packets + run->first, run->n);
+}
+
+/* Sends from the front; returns how many packets are done with, fewer than n when the socket is
+ * full. */
+static uint32_t send_some(struct snapd_udp *udp, const struct pony_packet_out *packets, uint32_t n)
+{
+    uint32_t n_runs = build(udp, packets, n);
+    uint32_t at = 0;
+    while (at < n_runs) {
+        udp->counters.send_calls++;
+        int sent = sendmmsg(udp->fd, &udp->tx.msgs[at], n_runs - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent > 0) {
+            at += (uint32_t)sent;
+            udp->counters.sent_datagrams += (uint32_t)sent;
+            continue;
+        }
+        const struct udp_run *run = &udp->tx.runs[at];
+        uint32_t done = after_refusal(udp, run, packets);
+        if (done < run->n) {
+            return run->first + done;
+        }
+        at++;
+    }
+    return n;
+}
+
+static void stash(struct snapd_udp *udp, const struct pony_packet_out *packets, uint32_t n)
+{
+    struct udp_tx *tx = &udp->tx;
+    tx->stash_at = 0;
+    tx->stash_n = n;
+    udp->counters.stashed_pkts += n;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct pony_packet_out *p = &packets[i];
+        uint8_t *copy = tx->stash_memory + (size_t)i * PONY_MTU_MAX;
+        memcpy(copy, p->head, p->head_len);
+        if (p->payload_len > 0) {
+            memcpy(copy + p->head_len, p->payload, p->payload_len);
+        }
+        tx->stash[i] = (struct pony_packet_out){.to = p->to,
+                                                .head = copy,
+                                                .head_len = packet_len(p),
+                                                .src_port_hint = p->src_port_hint};
+    }
+}
+
+uint32_t udp_room(struct snapd_dev *dev, uint64_t now_ns)
+{
+    (void)now_ns;
+    struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
+    struct udp_tx *tx = &udp->tx;
+    if (tx->stash_at < tx->stash_n) {
+        tx->stash_at += send_some(udp, tx->stash + tx->stash_at, tx->stash_n - tx->stash_at);
+    }
+    return tx->stash_at < tx->stash_n ? 0 : PONY_TX_BATCH_MAX;
+}
+
+void udp_send(struct snapd_dev *dev, const struct pony_packet_out *packets, uint32_t n,
+              uint64_t now_ns)
+{
+    (void)now_ns;
+    struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
+    n = base_min_u32(n, PONY_TX_BATCH_MAX);
+    udp->counters.sent_pkts += n;
+    uint32_t done = send_some(udp, packets, n);
+    if (done < n) {
+        stash(udp, packets + done, n - done);
+    }
+}

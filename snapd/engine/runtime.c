@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapd/engine/runtime.h"
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "snapd/engine/proxy.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum {
+    EVENTS_PER_SLEEP = 32,
+    TIMER_SLACK_NS = 1000,
+    LAST_WORDS_BATCHES = 64 /* packets to peers at the end, in batches */
+};
+
+static uint32_t packets_in(struct snapd_engine *e)
+{
+    uint32_t n = e->dev->ops->receive(e->dev, e->rx, SNAPD_ROUND_RX, e->now_ns);
+    for (uint32_t i = 0; i < n; i++) {
+        pony_engine_on_packet(e->pony, &e->rx[i], e->now_ns);
+    }
+    e->meters.rx_budget_used_up += n == SNAPD_ROUND_RX;
+    struct pony_addr to;
+    while (e->dev->ops->next_unreachable(e->dev, &to)) {
+        pony_engine_on_unreachable(e->pony, &to, e->now_ns);
+        n++;
+    }
+    return n;
+}
+
+/* At most one batch; what it returns is less than the room when the engine has no more. */
+static uint32_t send_batch(struct snapd_engine *e, uint32_t room)
+{
+    uint32_t n = 0;
+    while (n < room && pony_engine_next_packet(e->pony, e->now_ns, &e->tx[n])) {
+        n++;
+    }
+    if (n > 0) {
+        e->dev->ops->send(e->dev, e->tx, n, e->now_ns);
+    }
+    return n;
+}
+
+static uint32_t packets_out(struct snapd_engine *e)
+{
+    uint32_t all = 0;
+    for (uint32_t i = 0; i < SNAPD_ROUND_TX_BATCHES; i++) {
+        uint32_t room = e->dev->ops->room(e->dev, e->now_ns);
+        room = base_min_u32(room, PONY_TX_BATCH_MAX);
+        uint32_t n = room > 0 ? send_batch(e, room) : 0;
+        all += n;
+        if (n < room || room == 0) {
+            return all;
+        }
+    }
+    e->meters.tx_budget_used_up++;
+    return all;
+}
+
+bool snapd_engine_round(struct snapd_engine *e, uint64_t now_ns)
+{
+    e->now_ns = now_ns;
+    uint32_t work = snapd_mailbox_poll(&e->mailbox) ? 1 : 0;
+    work += packets_in(e);
+    uint32_t commands = pony_engine_poll_apps(e->pony, now_ns, SNAPD_ROUND_CMDS);
+    e->meters.cmd_budget_used_up += commands == SNAPD_ROUND_CMDS;
+    work += commands;
+    pony_engine_on_time(e->pony, now_ns);
+    work += packets_out(e);
+    pony_engine_publish(e->pony);
+    e->meters.rounds++;
+    e->meters.work_rounds += work > 0;
+    return work > 0;
+}
+
+static void watch_write(struct snapd_engine *e, bool is_wanted)
+{
+    int fd = e->dev->ops->fd(e->dev);
+    if (fd < 0 || is_wanted == e->is_watching_write) {
+        return;
+    }
+    struct epoll_event event = {.events = EPOLLIN | (is_wanted ? (uint32_t)EPOLLOUT : 0u),
+                                .data.fd = fd};
+    if (epoll_ctl(e->epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0) {
+        e->is_watching_write = is_wanted;
+    }
+}
+
+static void wait_for_events(struct snapd_engine *e)
+{
+    struct epoll_event events[EVENTS_PER_SLEEP];
+    uint64_t deadline_ns =
+        base_min_u64(pony_engine_next_deadline_ns(e->pony), e->dev->ops->next_deadline_ns(e->dev));
+    uint64_t left_ns = base_sub_sat_u64(deadline_ns, base_clock_now_ns());
+    struct timespec ts = {
+        .tv_sec = (time_t)(left_ns / BASE_NS_PER_S),
+        .tv_nsec = (long)(left_ns % BASE_NS_PER_S),
+    };
+    int n = epoll_pwait2(e->epoll_fd, events, EVENTS_PER_SLEEP,
+                         deadline_ns == UINT64_MAX ? NULL : &ts, NULL);
+    e->meters.sleeps++;
+    for (int i = 0; i < n; i++) {
+        /* Doorbells are edge-triggered and never read: applications hold them too, and could make
+         * a read block. */
+        if (events[i].data.fd == e->waker->fd) {
+            (void)base_eventfd_drain(e->waker->fd);
+        }
+    }
+}
+
+/* Says to everyone who may bring work that they must ring; sleeps unless some came meanwhile. */
+static void sleep_once(struct snapd_engine *e)
+{
+    bool wants_write = false;
+    snapd_waker_set_asleep(e->waker, true);
+    bool has_work = e->dev->ops->set_asleep(e->dev, true, &wants_write);
+    has_work = pony_engine_set_asleep(e->pony, true) || has_work;
+    has_work = snapd_mailbox_has_work(&e->mailbox) || has_work;
+    watch_write(e, wants_write);
+    if (!has_work) {
+        wait_for_events(e);
+    }
+    (void)pony_engine_set_asleep(e->pony, false);
+    (void)e->dev->ops->set_asleep(e->dev, false, &wants_write);
+    snapd_waker_set_asleep(e->waker, false);
+}
+
+static void last_words(struct snapd_engine *e)
+{
+    pony_engine_shutdown(e->pony, e->now_ns);
+    for (uint32_t i = 0; i < LAST_WORDS_BATCHES; i++) {
+        uint32_t room = e->dev->ops->room(e->dev, e->now_ns);
+        if (room == 0 || send_batch(e, base_min_u32(room, PONY_TX_BATCH_MAX)) == 0) {
+            break;
+        }
+    }
+    pony_engine_publish(e->pony);
+}
+
+static void *run(void *arg)
+{
+    struct snapd_engine *e = arg;
+    (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    uint64_t now_ns = base_clock_now_ns();
+    snapd_idle_init(&e->idle, e->config.idle_policy, e->config.spin_ns, now_ns);
+    while (!e->is_stopping) {
+        bool had_work = snapd_engine_round(e, now_ns);
+        uint64_t end_ns = base_clock_now_ns();
+        uint64_t took_ns = end_ns - now_ns;
+        e->meters.gap_max_ns = base_max_u64(e->meters.gap_max_ns, took_ns);
+        e->meters.busy_ns += had_work ? took_ns : 0;
+        now_ns = end_ns;
+        if (snapd_idle_after_round(&e->idle, had_work, now_ns)) {
+            sleep_once(e);
+            now_ns = base_clock_now_ns();
+        } else if (!had_work) {
+            /* The application that we wait for may need this very core. */
+            (void)sched_yield();
+            now_ns = base_clock_now_ns();
+        }
+    }
+    e->now_ns = now_ns;
+    last_words(e);
+    return NULL;
+}
+
+static enum base_err watch(struct snapd_engine *e, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (fd >= 0 && epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+        base_error_note("engine %u: epoll: %m", e->config.idx);
+        return BASE_E_IO;
+    }
+    return BASE_OK;
+}
+
+enum base_err snapd_engine_create(const struct snapd_engine_config *config,
+                                  struct snapd_waker *waker, struct snapd_engine **engine)
+{
+    struct snapd_engine *e = calloc(1, sizeof(*e));
+    BASE_ENSURE(e != NULL, BASE_E_NOMEM);
+    e->config = *config;
+    e->waker = waker;
+    e->dev = config->dev;
+    snapd_mailbox_init(&e->mailbox);
+    enum base_err err = BASE_E_IO;
+    e->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (e->epoll_fd < 0) {
+        base_error_note("engine %u: epoll: %m", config->idx);
+        goto undo;
+    }
+    err = watch(e, waker->fd);
+    if (err == BASE_OK) {
+        err = watch(e, e->dev->ops->fd(e->dev));
+    }
+    if (err == BASE_OK) {
+        err = pony_engine_create(&config->pony, base_clock_now_ns(), &e->pony);
+    }
+    if (err != BASE_OK) {
+        goto undo;
+    }
+    *engine = e;
+    return BASE_OK;
+
+undo:
+    base_fd_close(&e->epoll_fd);
+    free(e);
+    return err;
+}
+
+enum base_err snapd_engine_start(struct snapd_engine *engine)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    /* Signals are for the control thread. */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int e = pthread_create(&engine->thread, NULL, run, engine);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (e != 0) {
+        base_error_note("engine %u: thread: %s", engine->config.idx, strerror(e));
+        return base_err_from_errno(e);
+    }
+    char name[16];
+    (void)snprintf(name, sizeof(name), "engine%u", engine->config.idx);
+    (void)pthread_setname_np(engine->thread, name);
+    engine->is_started = true;
+    return BASE_OK;
+}
+
+struct stop_work {
+    struct snapd_work work;
+    struct snapd_engine *engine;
+};
+
+static void do_stop(struct snapd_work *work)
+{
+    struct stop_work *stop = base_container_of(work, struct stop_work, work);
+    stop->engine->is_stopping = true;
+}
+
+void snapd_engine_stop(struct snapd_engine *engine)
+{
+    if (!engine->is_started) {
+        return;
+    }
+    struct stop_work stop = {.work.run = do_stop, .engine = engine};
+    snapd_proxy_run(engine, &stop.work);
+    (void)pthread_join(engine->thread, NULL);
+    engine->is_started = false;
+}
+
+void snapd_engine_destroy(struct snapd_engine *engine)
+{
+    if (engine == NULL) {
+        return;
+    }
+    snapd_engine_stop(engine);
+    pony_engine_destroy(engine->pony);
+    engine->dev->ops->destroy(engine->dev);
+    base_fd_close(&engine->epoll_fd);
+    free(engine);
+}
