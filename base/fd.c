@@ -49,7 +49,7 @@ enum base_err base_fd_send_msg(int sock, const void *data, size_t len, const int
 {
     BASE_ENSURE(len > 0 && n_fds <= BASE_FD_MSG_MAX, BASE_E_INVALID);
     /* sendmsg does not write through iov_base; the type only lacks the const. */
-    struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+    struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     alignas(struct cmsghdr) unsigned char control[CMSG_SPACE(sizeof(int) * BASE_FD_MSG_MAX)] = {0};
     if (n_fds > 0) {

@@ -15,7 +15,7 @@ uint32_t base_crc32c(uint32_t seed, const void *data, size_t len)
 {
     /* ISA-L counts in int, and its argument only lacks the const. It leaves out the inversion
      * before and after that CRC-32C is defined with. */
-    unsigned char *at = (unsigned char *)(uintptr_t)data;
+    unsigned char *at = (unsigned char *)data;
     uint32_t crc = ~seed;
     while (len > 0) {
         size_t here = base_min_size(len, INT32_MAX / 2);

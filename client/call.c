@@ -100,7 +100,9 @@ static void free_call(struct snapi_call *call)
 static void run_callback(const struct snapi_call *call, const struct snap_result *result,
                          ProtobufCMessage *response)
 {
-    call->method->done(call->typed, call->arg, result, response);
+    if (call->typed != NULL) {
+        call->method->done(call->typed, call->arg, result, response);
+    }
     if (response != NULL && !snapi_message_is_kept(response)) {
         snapi_arena_give(snapi_message_arena(response));
     }

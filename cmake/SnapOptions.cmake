@@ -8,7 +8,7 @@ target_compile_options(snap_build_options INTERFACE
   -Wall -Wextra -Wshadow -Wvla -Wconversion -Wsign-conversion -Wstrict-prototypes
   -Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wwrite-strings -Wcast-align
   -Wformat=2 -Wundef -Wswitch-enum -Wimplicit-fallthrough -fno-common
-  -Wno-format-truncation) # messages are cut to their buffers on purpose
+  $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>) # messages are cut to their buffers on purpose
 if(SNAP_WERROR)
   target_compile_options(snap_build_options INTERFACE -Werror)
 endif()
@@ -29,6 +29,7 @@ if(SNAP_FUZZ)
     message(FATAL_ERROR "SNAP_FUZZ needs clang: use the preset \"fuzz\" (-DCMAKE_C_COMPILER=clang)")
   endif()
   target_compile_options(snap_build_options INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(snap_build_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 if(SNAP_COVERAGE)

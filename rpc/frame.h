@@ -54,7 +54,8 @@ struct snapi_frame {
     uint64_t id;          /**< REQUEST, RESPONSE, CANCEL: call, not 0; PING, PONG: token */
     uint64_t timeout_us;  /**< REQUEST: time the caller has left; 0: no deadline */
     const char *text;     /**< REQUEST: method; RESPONSE, GOAWAY: message; HELLO: Pony address.
-                           *   Not NUL-ended; never holds a NUL or control character after parse() */
+                           *   Not NUL-ended. Method and address hold no control characters after parse(),
+                           *   a message may: snapi_status_from_peer() cleans it */
     size_t text_len;      /**< REQUEST: 1..1023, else 0..1023 */
     const uint8_t *meta;  /**< reserved; skipped */
     size_t meta_len;

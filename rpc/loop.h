@@ -114,9 +114,9 @@ void snapi_loop_timer_del(struct snap_loop *loop, struct base_timer *timer);
 
 /** A thread that waits for something that the loop will bring; on that thread's stack. */
 struct snapi_waiter {
-    _Atomic uint32_t state; /**< futex */
-    struct base_list link;  /**< of those who wait while another thread drives */
-    bool is_leader;         /**< it drives while it waits */
+    _Atomic uint32_t state;        /**< futex; waiter.c */
+    struct base_list link;         /**< of those who wait while another thread drives */
+    const _Atomic uint32_t *until; /**< of snap_loop_run(): waits for the role until this is set */
 };
 
 void snapi_waiter_init(struct snapi_waiter *waiter);
@@ -168,7 +168,7 @@ struct snapi_member {
 void snapi_loop_add_member(struct snap_loop *loop, struct snapi_member *member);
 void snapi_loop_del_member(struct snap_loop *loop, struct snapi_member *member);
 
-/** snap_loop_create() with transports of the caller's choice (tests). The list ends with NULL. */
+/** snap_loop_create() (lib/create.c) with the transports that the list names; it ends with NULL. */
 struct snap_status snapi_loop_create(const struct snap_loop_options *options,
                                      const struct snapi_transport_ops *const *transports,
                                      struct snap_loop **loop);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/message.h"
+
+#include "base/assert.h"
+#include "base/compiler.h"
+
+#include <snaprpc/channel.h>
+
+/* Lies right before an unpacked message, at the start of its arena. */
+struct message_head {
+    struct snapi_arena *arena;
+    bool is_kept;
+};
+
+enum {
+    HEAD_BYTES = 16, /* keeps the message 16-aligned */
+    /* protobuf-c decodes nested messages by recursion and has no limit of its own; a level takes
+     * about 1.2 KiB of stack. Every level allocates first, and that is where we look. */
+    STACK_MAX_BYTES = 128 * 1024,
+    /* What decoding may allocate: an empty sub-message of 2 bytes becomes an object of 40 and more.
+     * 64 times the input and a base, but never more than 4 times the limit on a message. */
+    EXPAND_BASE_BYTES = 1024 * 1024,
+    EXPAND_FACTOR = 64,
+    EXPAND_LIMIT_FACTOR = 4
+};
+
+_Static_assert(sizeof(struct message_head) <= HEAD_BYTES, "the head fits before the message");
+
+struct unpacking {
+    struct snapi_arena *arena;
+    struct message_head *head; /* NULL until the first allocation */
+    uintptr_t stack_start;
+    size_t bytes_left;
+    enum base_err err;
+};
+
+static uintptr_t stack_here(void)
+{
+    return (uintptr_t)__builtin_frame_address(0);
+}
+
+static bool is_too_deep(const struct unpacking *u)
+{
+    uintptr_t here = stack_here();
+    uintptr_t used = u->stack_start > here ? u->stack_start - here : here - u->stack_start;
+    return used > STACK_MAX_BYTES;
+}
+
+static void *unpack_alloc(void *data, size_t size)
+{
+    struct unpacking *u = data;
+    if (is_too_deep(u)) {
+        base_error_note("messages nested deeper than %d KiB of stack can hold",
+                        STACK_MAX_BYTES / 1024);
+        u->err = BASE_E_LIMIT;
+        return NULL;
+    }
+    size_t charged = base_round_up_size(size, 16);
+    if (charged < size || charged > u->bytes_left) {
+        base_error_note("decoding would take more memory than a message of that size may");
+        u->err = BASE_E_LIMIT;
+        return NULL;
+    }
+    u->bytes_left -= charged;
+    size_t extra = u->head == NULL ? HEAD_BYTES : 0;
+    uint8_t *at = base_arena_alloc(&u->arena->mem, size + extra);
+    if (at == NULL) {
+        u->err = BASE_E_NOMEM;
+        return NULL;
+    }
+    if (u->head == NULL) {
+        u->head = (struct message_head *)(void *)at;
+        *u->head = (struct message_head){.arena = u->arena};
+    }
+    return at + extra;
+}
+
+static void unpack_free(void *data, void *piece)
+{
+    (void)data;
+    (void)piece; /* goes with its arena */
+}
+
+static size_t may_take(const struct snapi_unpack *in)
+{
+    size_t most = EXPAND_BASE_BYTES + in->max_message_bytes * EXPAND_LIMIT_FACTOR;
+    size_t wanted = EXPAND_BASE_BYTES + in->len * EXPAND_FACTOR;
+    return base_min_size(most, wanted);
+}
+
+enum base_err snapi_message_unpack(struct snapi_arena *arena, const struct snapi_unpack *in,
+                                   ProtobufCMessage **message)
+{
+    *message = NULL;
+    if (in->len > in->max_message_bytes) {
+        base_error_note("message of %zu bytes is longer than max_message_bytes %zu", in->len,
+                        in->max_message_bytes);
+        return BASE_E_LIMIT;
+    }
+    struct unpacking u = {
+        .arena = arena,
+        .stack_start = stack_here(),
+        .bytes_left = may_take(in),
+    };
+    ProtobufCAllocator allocator = {unpack_alloc, unpack_free, &u};
+    ProtobufCMessage *unpacked = protobuf_c_message_unpack(in->type, &allocator, in->len, in->data);
+    if (unpacked == NULL) {
+        if (u.err != BASE_OK) {
+            return u.err;
+        }
+        base_error_note("%zu bytes are not a %s", in->len, in->type->name);
+        return BASE_E_MALFORMED;
+    }
+    /* protobuf-c allocates the outermost message first; the head relies on it. */
+    base_assert((uint8_t *)unpacked == (uint8_t *)u.head + HEAD_BYTES);
+    *message = unpacked;
+    return BASE_OK;
+}
+
+static struct message_head *head_of(const ProtobufCMessage *message)
+{
+    return (struct message_head *)(void *)((uintptr_t)message - HEAD_BYTES);
+}
+
+struct snapi_arena *snapi_message_arena(const ProtobufCMessage *message)
+{
+    return head_of(message)->arena;
+}
+
+bool snapi_message_is_kept(const ProtobufCMessage *message)
+{
+    return head_of(message)->is_kept;
+}
+
+size_t snapi_message_size(const ProtobufCMessage *message)
+{
+    return protobuf_c_message_get_packed_size(message);
+}
+
+void snapi_message_pack(const ProtobufCMessage *message, uint8_t *out)
+{
+    (void)protobuf_c_message_pack(message, out);
+}
+
+void snap_message_keep(ProtobufCMessage *response)
+{
+    if (response != NULL) {
+        head_of(response)->is_kept = true;
+    }
+}
+
+void snap_message_free(ProtobufCMessage *response)
+{
+    if (response != NULL) {
+        snapi_arena_give(snapi_message_arena(response));
+    }
+}
