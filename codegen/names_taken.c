@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codegen/names_taken.h"
 
+#include "base/table.h"
+
 #include <string.h>
-#include <uthash.h>
 
 struct gen_name_entry {
     const char *name;
@@ -28,6 +29,9 @@ static const struct gen_name_entry *add(struct gen_names_taken *taken, const cha
     entry->name = name;
     entry->owner = owner;
     HASH_ADD_KEYPTR(hh, taken->entries, name, strlen(name), entry);
+    if (!base_table_has(entry)) {
+        gen_out_of_memory();
+    }
     return NULL;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codegen/types.h"
 
+#include "base/table.h"
 #include "codegen/names.h"
 
 #include <string.h>
-#include <uthash.h>
 
 struct gen_type_entry {
     const char *full_name;
@@ -119,6 +119,9 @@ static void add_message(const struct walk *walk, const char *scope,
     entry->type.lower = gen_full_name_lower(types->arena, full);
     entry->type.file = walk->file;
     HASH_ADD_KEYPTR(hh, types->entries, full.name, strlen(full.name), entry);
+    if (!base_table_has(entry)) {
+        gen_out_of_memory();
+    }
     claim(walk, "message", full.name, entry->type.camel);
     for (size_t i = 0; i < proto->n_nested_type; i++) {
         add_message(walk, full.name, proto->nested_type[i]);

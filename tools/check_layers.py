@@ -36,6 +36,7 @@ MORE = {
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<(snaprpc/[^>]+)>)')
+UTHASH = re.compile(r'^\s*#\s*include\s+<uthash\.h>')
 GENERATED = (".pb-c.h", ".snap.h", ".snapi.h")
 
 
@@ -55,7 +56,10 @@ def target_of(path, quoted, angled):
     """Path below the root that an include means; None when it is nobody's."""
     if angled:
         return "include/" + angled
-    for folder in ("", "include"):
+    # An example is an application: its own headers lie beside it.
+    is_example = layer_of(path) == "examples"
+    folders = ["", "include"] + ([os.path.dirname(path)] if is_example else [])
+    for folder in folders:
         if os.path.exists(os.path.join(ROOT, folder, quoted)):
             return os.path.join(folder, quoted)
     # Generated headers are in the build folder under the path of their source.
@@ -69,10 +73,12 @@ def check_file(path, edges, faults):
     allowed = None if layer is None else LAYERS[layer][1] | {layer} | MORE.get(path, set())
     with open(os.path.join(ROOT, path), encoding="utf-8") as source:
         for number, line in enumerate(source, 1):
+            where = f"{path}:{number}"
+            if UTHASH.match(line) and path != "base/table.h":
+                faults.append(f"{where}: include base/table.h, which seeds the hash and never exits")
             match = INCLUDE.match(line)
             if not match:
                 continue
-            where = f"{path}:{number}"
             target = target_of(path, *match.groups())
             if target is None:
                 faults.append(f"{where}: \"{match.group(1)}\" is not a path from the root")
