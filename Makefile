@@ -2,7 +2,7 @@
 PRESET ?= dev
 JOBS   ?= $(shell nproc)
 
-.PHONY: all build test deps clean
+.PHONY: all build test style format deps clean
 all: build
 
 build/$(PRESET)/build.ninja:
@@ -17,6 +17,12 @@ deps:
 test: deps
 	$(MAKE) build PRESET=$(PRESET)
 	ctest --preset $(PRESET) -j $(JOBS)
+
+style: build/$(PRESET)/build.ninja
+	ctest --preset $(PRESET) -L style
+
+format:
+	tools/check_format.py --fix
 
 clean:
 	cmake -E rm -rf build
