@@ -585,12 +585,15 @@ static struct fake_listener *find_listener(enum snap_transport kind, const char 
     const char *slash = strchr(address, '/');
     base_list_foreach (it, &net.transports) {
         struct fake_transport *t = base_list_entry(it, struct fake_transport, link);
+        if (t->kind != kind) {
+            continue;
+        }
         base_list_foreach (l, &t->listeners) {
             struct fake_listener *listener = base_list_entry(l, struct fake_listener, link);
             bool is_it = kind == SNAP_TRANSPORT_TCP
                              ? strcmp(listener->address, address) == 0
                              : slash != NULL && strcmp(strchr(listener->address, '/'), slash) == 0;
-            if (t->kind == kind && is_it) {
+            if (is_it) {
                 return listener;
             }
         }
