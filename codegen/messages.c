@@ -9,8 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static bool write_all(int fd, const char *bytes, size_t len)
 {
     while (len > 0) {
@@ -65,7 +63,8 @@ static int spawn_with(const char *program, int in, int out, pid_t *pid)
     if (err != 0) {
         return err;
     }
-    char *argv[] = {(char *)(uintptr_t)program, NULL};
+    /* posix_spawnp does not write to the arguments; its type only lacks the const. */
+    char *argv[] = {(char *)program, NULL};
     err = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
     if (err == 0) {
         err = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);

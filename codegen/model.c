@@ -76,8 +76,10 @@ struct gen_model gen_model_build(struct gen_arena *arena,
         }
     }
     mark_wanted(&model, request, problems);
-    struct gen_types types = {.arena = arena};
-    struct gen_names_taken taken = {.arena = arena};
+    struct gen_types types;
+    struct gen_names_taken taken;
+    gen_types_init(&types, arena);
+    gen_names_taken_init(&taken, arena);
     for (size_t i = 0; i < model.n_files; i++) {
         gen_types_add_file(&types, &model.files[i], &taken, problems);
     }

@@ -2,7 +2,7 @@
 #ifndef CODEGEN_NAMES_TAKEN_H
 #define CODEGEN_NAMES_TAKEN_H
 
-#include "codegen/arena.h"
+#include "codegen/map.h"
 #include "codegen/problems.h"
 
 #include <stdbool.h>
@@ -10,12 +10,9 @@
 /**
  * Names taken: every name in C that the generated code, or protobuf-c's beside it, declares; so
  * that two things of a .proto that get one name are reported and not left to a C compiler.
- *
- * Shape    hash table over entries in the arena
  */
 struct gen_names_taken {
-    struct gen_arena *arena;
-    struct gen_name_entry *entries; /**< uthash head; NULL: empty */
+    struct gen_map names; /**< to struct gen_owner */
 };
 
 /** Who declares a name. */
@@ -24,6 +21,8 @@ struct gen_owner {
     struct gen_place place;
     bool is_generic_service; /**< protobuf-c's service code, which "messages" leaves out */
 };
+
+void gen_names_taken_init(struct gen_names_taken *taken, struct gen_arena *arena);
 
 void gen_names_taken_fini(struct gen_names_taken *taken);
 

@@ -227,6 +227,7 @@ void gen_services_fill(const struct gen_services_context *context, struct gen_fi
             file->n_services++;
         }
     }
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
     file->includes = gen_arena_array(context->arena, n_types, sizeof(file->includes[0]));
     for (size_t i = 0; i < file->n_services; i++) {
         for (size_t j = 0; j < file->services[i].n_methods; j++) {

@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codegen/types.h"
 
-#include "base/table.h"
 #include "codegen/names.h"
 
 #include <string.h>
-
-struct gen_type_entry {
-    const char *full_name;
-    struct gen_type type;
-    UT_hash_handle hh;
-};
 
 /* What the walk over one file carries. */
 struct walk {
@@ -20,18 +13,19 @@ struct walk {
     struct gen_problems *problems;
 };
 
+void gen_types_init(struct gen_types *types, struct gen_arena *arena)
+{
+    *types = (struct gen_types){.by_name.arena = arena};
+}
+
 void gen_types_fini(struct gen_types *types)
 {
-    HASH_CLEAR(hh, types->entries);
+    gen_map_fini(&types->by_name);
 }
 
 const struct gen_type *gen_types_find(const struct gen_types *types, const char *name)
 {
-    struct gen_type_entry *entry = NULL;
-    if (name[0] == '.') {
-        HASH_FIND_STR(types->entries, name + 1, entry);
-    }
-    return entry == NULL ? NULL : &entry->type;
+    return name[0] == '.' ? gen_map_get(&types->by_name, name + 1) : NULL;
 }
 
 static struct gen_full_name full_name_in(const struct gen_file *file, const char *name)
@@ -61,14 +55,15 @@ static bool is_short(const struct walk *walk, const char *full_name)
 
 static char *join(const struct walk *walk, const char *scope, const char *name)
 {
-    return gen_arena_printf(walk->types->arena, "%s%s%s", scope, scope[0] == '\0' ? "" : ".", name);
+    return gen_arena_printf(walk->types->by_name.arena, "%s%s%s", scope,
+                            scope[0] == '\0' ? "" : ".", name);
 }
 
 /* Names of types, of constants and of functions begin differently, but for odd packages. */
 static void claim(const struct walk *walk, const char *what, const char *full_name,
                   const char *c_name)
 {
-    struct gen_arena *arena = walk->types->arena;
+    struct gen_arena *arena = walk->types->by_name.arena;
     struct gen_owner owner = {.what = gen_arena_printf(arena, "%s %s", what, full_name),
                               .place.file = walk->file->name};
     gen_names_claim_quietly(walk->taken, c_name, owner);
@@ -80,7 +75,7 @@ static void add_enum(const struct walk *walk, const char *scope,
     if (!is_good_name(walk, "an enum", proto->name)) {
         return;
     }
-    struct gen_arena *arena = walk->types->arena;
+    struct gen_arena *arena = walk->types->by_name.arena;
     struct gen_full_name full = full_name_in(walk->file, join(walk, scope, proto->name));
     if (!is_short(walk, full.name)) {
         return;
@@ -101,28 +96,22 @@ static void add_message(const struct walk *walk, const char *scope,
     if (!is_good_name(walk, "a message", proto->name)) {
         return;
     }
-    struct gen_types *types = walk->types;
+    struct gen_map *types = &walk->types->by_name;
     struct gen_full_name full = full_name_in(walk->file, join(walk, scope, proto->name));
     if (!is_short(walk, full.name)) {
         return;
     }
-    struct gen_type_entry *entry = NULL;
-    HASH_FIND_STR(types->entries, full.name, entry);
-    if (entry != NULL) {
+    if (gen_map_get(types, full.name) != NULL) {
         gen_problem(walk->problems, (struct gen_place){.file = walk->file->name},
                     "the request is malformed: message %s is there twice", full.name);
         return;
     }
-    entry = gen_arena_alloc(types->arena, sizeof(*entry));
-    entry->full_name = full.name;
-    entry->type.camel = gen_full_name_camel(types->arena, full);
-    entry->type.lower = gen_full_name_lower(types->arena, full);
-    entry->type.file = walk->file;
-    HASH_ADD_KEYPTR(hh, types->entries, full.name, strlen(full.name), entry);
-    if (!base_table_has(entry)) {
-        gen_out_of_memory();
-    }
-    claim(walk, "message", full.name, entry->type.camel);
+    struct gen_type *type = gen_arena_alloc(types->arena, sizeof(*type));
+    type->camel = gen_full_name_camel(types->arena, full);
+    type->lower = gen_full_name_lower(types->arena, full);
+    type->file = walk->file;
+    gen_map_put(types, full.name, type);
+    claim(walk, "message", full.name, type->camel);
     for (size_t i = 0; i < proto->n_nested_type; i++) {
         add_message(walk, full.name, proto->nested_type[i]);
     }

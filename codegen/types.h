@@ -2,22 +2,22 @@
 #ifndef CODEGEN_TYPES_H
 #define CODEGEN_TYPES_H
 
+#include "codegen/map.h"
 #include "codegen/model.h"
 #include "codegen/names_taken.h"
 
 /**
  * Types: all message types of a request by full name, and what they are called in C.
- *
- * Shape    hash table over entries in the arena
  */
 struct gen_types {
-    struct gen_arena *arena;
-    struct gen_type_entry *entries; /**< uthash head; NULL: empty */
+    struct gen_map by_name; /**< to struct gen_type; full names, without a leading dot */
 };
 
 enum {
     GEN_FULL_NAME_MAX = 4096 /**< bytes in the full name of a message or enum */
 };
+
+void gen_types_init(struct gen_types *types, struct gen_arena *arena);
 
 /** Forgets the index; the types themselves stay in the arena. */
 void gen_types_fini(struct gen_types *types);
