@@ -16,7 +16,7 @@ deps:
 
 test: deps
 	$(MAKE) build PRESET=$(PRESET)
-	ctest --preset $(PRESET) -j $(JOBS)
+	ctest --preset $(PRESET) -j $(JOBS) -LE tidy
 
 style: build/$(PRESET)/build.ninja
 	ctest --preset $(PRESET) -L style
