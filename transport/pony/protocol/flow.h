@@ -95,7 +95,7 @@ void pony_flows_shutdown(struct pony_flow_table *table, enum shm_reason reason);
 /**
  * An application's tx region is about to go: every retained packet whose payload lies in
  * [base, base + bytes) gets it copied behind its frames (head has room: head_len + payload_len
- * <= PONY_MTU_MAX), payload NULL and owner NULL; `released` is not called for it. What the peer
+ * <= PONY_HEAD_BYTES), payload NULL and owner NULL; `released` is not called for it. What the peer
  * receives does not change. Afterwards no packet refers to that memory.
  */
 void pony_flows_copy_payloads(struct pony_flow_table *table, const uint8_t *base, uint64_t bytes);

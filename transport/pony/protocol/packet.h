@@ -16,8 +16,10 @@
  */
 
 enum {
-    PONY_MTU_MAX = 9216, /**< UDP payload bytes; head buffers have this size */
+    PONY_MTU_MAX = 9216, /**< UDP payload bytes */
     PONY_MTU_MIN = 1200,
+    PONY_HEAD_ROOM = 176, /**< before the frames: for the packet header, written last */
+    PONY_HEAD_BYTES = PONY_MTU_MAX + 128, /**< of a head buffer: PONY_HEAD_ROOM and a whole body */
     PONY_TX_BATCH_MAX = 64 /**< packets handed to a device before it must have sent them */
 };
 
@@ -27,12 +29,12 @@ struct pony_packet {
     struct base_list link;
     uint64_t sent_ns; /**< last transmission */
     uint32_t seq;
-    uint16_t head_len; /**< bytes used in head */
+    uint16_t head_len; /**< bytes used in head, PONY_HEAD_ROOM of them before the frames */
     uint16_t n_sent;   /**< transmissions so far */
     uint32_t payload_len;
     const uint8_t *payload;    /**< may change under us: nothing depends on its value */
     struct pony_tx_msg *owner; /**< told when the packet is acknowledged or dropped; or NULL */
-    uint8_t *head;             /**< [PONY_MTU_MAX], 64-aligned */
+    uint8_t *head;             /**< [PONY_HEAD_BYTES], 64-aligned */
 };
 
 /** What a device is to send: valid until the next call into the engine other than next_packet. */

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Seeded worlds for the flow layer. SEED=n replays world n alone; WORLDS=n plays that many.
+ */
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "tests/sim/flow_world.h"
+#include "tests/support/cmocka_all.h"
+#include "transport/pony/protocol/cc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    N_WORLDS = 600
+};
+
+#define END_NS (UINT64_C(600) * BASE_NS_PER_S)
+
+static uint32_t pick(struct base_rng *rng, const uint32_t *from, uint32_t n)
+{
+    return from[base_rng_below(rng, n)];
+}
+
+static struct world_config draw_config(uint64_t seed)
+{
+    static const uint32_t losses[] = {0, 0, 1000, 10000, 100000, 300000};
+    static const uint32_t rates[] = {0, 0, 1000, 20000, 200000};
+    static const uint32_t mtus[] = {1200, 1452, 1452, 4096, 9216};
+    static const uint32_t windows[] = {1, 7, 64, 1000, 1024};
+    static const uint32_t pools[] = {3, 100, 2048, 2048};
+    static const uint32_t links[] = {0, 0, 1200, 1500};
+    struct base_rng rng;
+    base_rng_init(&rng, seed ^ UINT64_C(0x776f726c64));
+    struct world_config config = {
+        .seed = seed,
+        .n_packets = 2000,
+        .loss_ppm = pick(&rng, losses, BASE_ARRAY_LEN(losses)),
+        .dup_ppm = pick(&rng, rates, BASE_ARRAY_LEN(rates)),
+        .reorder_ppm = pick(&rng, rates, BASE_ARRAY_LEN(rates)),
+        .damage_ppm = pick(&rng, rates, BASE_ARRAY_LEN(rates)),
+        .delay_ns = 5000 + base_rng_below(&rng, 500000),
+        .jitter_ns = base_rng_chance(&rng, 500000) ? base_rng_below(&rng, 100000) : 0,
+        .reorder_ns = 1000 + base_rng_below(&rng, 5000000),
+        .link_mtu = pick(&rng, links, BASE_ARRAY_LEN(links)),
+        .mtu = {pick(&rng, mtus, BASE_ARRAY_LEN(mtus)), pick(&rng, mtus, BASE_ARRAY_LEN(mtus))},
+        .window = pick(&rng, windows, BASE_ARRAY_LEN(windows)),
+        .max_packets = pick(&rng, pools, BASE_ARRAY_LEN(pools)),
+        .full_checksum = base_rng_chance(&rng, 300000),
+        .is_simultaneous = base_rng_chance(&rng, 500000),
+        .is_one_way = base_rng_chance(&rng, 300000),
+        .n_partitions = (uint32_t)base_rng_below(&rng, 3),
+        .n_restarts = base_rng_chance(&rng, 300000) ? (uint32_t)base_rng_below(&rng, 4) : 0,
+        .partition_ns = base_rng_below(&rng, (uint64_t)3 * BASE_NS_PER_S),
+    };
+    uint32_t n_cc = 0;
+    while (pony_cc_all[n_cc] != NULL) {
+        n_cc++;
+    }
+    config.cc = pony_cc_all[base_rng_below(&rng, n_cc)];
+    if (config.cc == &pony_cc_swift && config.loss_ppm + config.damage_ppm >= 100000) {
+        config.n_packets = 100; /* Swift takes loss for congestion: a few packets per second */
+    }
+    return config;
+}
+
+/* Plays one world; says what went wrong, NULL if nothing did. */
+static const char *play(const struct world_config *config)
+{
+    struct world world;
+    world_init(&world, config);
+    world_open(&world, 0);
+    if (config->is_simultaneous) {
+        world_open(&world, 1);
+    }
+    for (uint32_t i = 0; i < config->n_partitions + config->n_restarts; i++) {
+        uint64_t wait_ns = base_rng_below(&world.rng, 50 * BASE_NS_PER_MS);
+        world_run(&world, world.now_ns + wait_ns, true);
+        if (i < config->n_partitions) {
+            world_partition(&world, config->partition_ns);
+        } else {
+            world_restart(&world, (uint32_t)base_rng_below(&world.rng, 2));
+        }
+    }
+    world_run(&world, END_NS, true);
+    const char *fault = world.fault;
+    if (fault == NULL && !world_is_done(&world)) {
+        fault = "stuck";
+    }
+    for (uint32_t i = 0; fault == NULL && config->n_restarts == 0 && i < 2; i++) {
+        if (world.nodes[i].n_dropped > 0 || world.nodes[i].n_downs > 0) {
+            fault = "a flow died without a reason";
+        }
+    }
+    if (getenv("SEED") != NULL || fault != NULL) {
+        print_message("now %" PRIu64 " us, acked %u %u, dropped %u %u, ups %u %u, downs %u %u\n",
+                      world.now_ns / 1000, world.nodes[0].n_acked, world.nodes[1].n_acked,
+                      world.nodes[0].n_dropped, world.nodes[1].n_dropped, world.nodes[0].n_ups,
+                      world.nodes[1].n_ups, world.nodes[0].n_downs, world.nodes[1].n_downs);
+    }
+    world_fini(&world);
+    return fault;
+}
+
+static void check_world(const struct world_config *config)
+{
+    const char *fault = play(config);
+    if (fault != NULL) {
+        print_error("SEED=%" PRIu64 ": %s (loss %u dup %u reorder %u damage %u ppm, delay %" PRIu64
+                    " ns, window %u, pool %u, mtu %u %u link %u, cc %s, restarts %u)\n",
+                    config->seed, fault, config->loss_ppm, config->dup_ppm, config->reorder_ppm,
+                    config->damage_ppm, config->delay_ns, config->window, config->max_packets,
+                    config->mtu[0], config->mtu[1], config->link_mtu, config->cc->name,
+                    config->n_restarts);
+        fail();
+    }
+}
+
+static void every_seeded_world_ends_well(void **state)
+{
+    (void)state;
+    const char *seed = getenv("SEED");
+    const char *worlds = getenv("WORLDS");
+    uint64_t first = seed != NULL ? strtoull(seed, NULL, 0) : 1;
+    uint64_t n = seed != NULL ? 1 : worlds != NULL ? strtoull(worlds, NULL, 0) : N_WORLDS;
+    for (uint64_t i = 0; i < n; i++) {
+        struct world_config config = draw_config(first + i);
+        check_world(&config);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_seeded_world_ends_well),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

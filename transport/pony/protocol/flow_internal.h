@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PONY_PROTOCOL_FLOW_INTERNAL_H
+#define PONY_PROTOCOL_FLOW_INTERNAL_H
+
+#include "base/pool.h"
+#include "base/rng.h"
+#include "base/wheel.h"
+#include "transport/pony/protocol/cc.h"
+#include "transport/pony/protocol/flow.h"
+#include "transport/pony/protocol/packet_pool.h"
+#include "transport/pony/protocol/recv_window.h"
+#include "transport/pony/protocol/reply.h"
+#include "transport/pony/protocol/rtt.h"
+#include "transport/pony/protocol/sent_window.h"
+#include "transport/pony/protocol/wire.h"
+
+#include <stdalign.h>
+
+/**
+ * What the files of the flow layer share; nobody else includes this.
+ *
+ *   flow_table.c   create, look up, kill, walk        flow_rx.c      what arrives, by state
+ *   flow_tx.c      what leaves, flows in turn         flow_timers.c  one timer per flow
+ *   handshake.c    HELLO, HELLO_OK, REFUSE
+ */
+
+/** States of a flow; the table of what each does with each packet is in flow_rx.c. */
+enum pony_flow_state {
+    PONY_FLOW_HELLO_SENT,     /**< somebody wants it; the peer may have said HELLO meanwhile */
+    PONY_FLOW_HELLO_RECEIVED, /**< half open: nothing proves yet that the peer is at that address */
+    PONY_FLOW_UP,
+    PONY_FLOW_ENDING, /**< dead to all; only its RESET is still to be sent */
+    PONY_FLOW_STATE_MAX
+};
+
+/* X(enum name, text for status) */
+#define PONY_FLOW_COUNTERS(X) \
+    X(RX_PACKETS, "rx_packets") \
+    X(RX_BYTES, "rx_bytes") \
+    X(RX_DATA, "rx_data") \
+    X(RX_DUPLICATES, "rx_duplicates") \
+    X(RX_HELLOS, "rx_hellos") \
+    X(TX_PACKETS, "tx_packets") \
+    X(TX_BYTES, "tx_bytes") \
+    X(TX_DATA, "tx_data") \
+    X(TX_RESENT, "tx_resent") \
+    X(TX_ACKS, "tx_acks") \
+    X(TX_PROBES, "tx_probes") \
+    X(TX_HELLOS, "tx_hellos") \
+    X(TX_RESETS, "tx_resets") \
+    X(LOSSES, "losses") \
+    X(TIMEOUTS, "timeouts") \
+    X(REORDERED, "reordered") \
+    X(SPURIOUS, "spurious_retransmissions") \
+    X(REPATHED, "repathed") \
+    X(POOL_EMPTY, "packet_pool_empty") \
+    X(FLOWS_OPENED, "flows_opened") \
+    X(FLOWS_UP, "flows_up") \
+    X(FLOWS_DOWN, "flows_down") \
+    X(HALF_OPEN_EVICTED, "half_open_evicted") \
+    X(DROP_OVERSIZE, "drop_oversize") \
+    X(DROP_SHORT, "drop_short") \
+    X(DROP_CHECKSUM, "drop_checksum") \
+    X(DROP_TYPE, "drop_type") \
+    X(DROP_VERSION, "drop_version") \
+    X(DROP_FLAGS, "drop_flags") \
+    X(DROP_LENGTH, "drop_length") \
+    X(DROP_SACK, "drop_sack") \
+    X(DROP_HELLO, "drop_hello") \
+    X(DROP_REFUSED, "drop_refused") \
+    X(DROP_UNKNOWN_FLOW, "drop_unknown_flow") \
+    X(DROP_TOKEN, "drop_token") \
+    X(DROP_STATE, "drop_state") \
+    X(DROP_ACK, "drop_ack") \
+    X(DROP_WINDOW, "drop_window") \
+    X(DROP_RESET, "drop_reset") \
+    X(DROP_FRAMES, "drop_frames") \
+    X(DROP_REPLY, "drop_reply_limit")
+
+enum pony_flow_counter {
+#define X(name, text) PONY_FLOW_C_##name,
+    PONY_FLOW_COUNTERS(X)
+#undef X
+    PONY_FLOW_N_COUNTERS
+};
+
+enum {
+    PONY_FLOW_BURST_PKTS = 44,     /**< one flow's turn: what one UDP_SEGMENT call may carry */
+    PONY_FLOW_BURST_BYTES = 64000, /**< likewise */
+    PONY_FLOW_MAX_FLOWS = 65536,   /**< a flow's number has 16 bits of index */
+    PONY_FLOW_HELLO_FULL = 2,      /**< HELLOs of full size before 1200 bytes are tried */
+    PONY_FLOW_SILENT_MIN = 3,      /**< unanswered attempts before a flow may be called dead */
+    PONY_FLOW_REO_MAX = 8          /**< reordering guard: 1..8 quarters of srtt */
+};
+
+#define PONY_FLOW_HELLO_FIRST_NS UINT64_C(20000000) /* first repetition of a HELLO */
+#define PONY_FLOW_HELLO_MAX_NS   UINT64_C(200000000)
+
+struct pony_flow {
+    struct pony_flow_table *table;
+    struct base_list round_link;  /**< in table->active: may have something to send */
+    struct base_list starve_link; /**< in table->starved: waits for a packet */
+    struct base_list addr_link;   /**< in its bucket of table->by_addr */
+    struct base_list half_link;   /**< in table->half_open, oldest first */
+    struct base_timer timer;
+
+    enum pony_flow_state state;
+    uint32_t idx;       /**< in table->flows */
+    uint32_t number;    /**< generation << 16 | idx: what peers call it */
+    uint64_t token;     /**< peers must show it */
+    uint32_t first_seq; /**< of our packets: in every HELLO and HELLO_OK */
+    uint32_t n_users;
+    bool is_announced; /**< the operation layer knows it */
+    void *user_data;
+
+    /* The peer, as its HELLO or HELLO_OK said; all but `peer` only while has_peer. */
+    struct pony_addr peer;
+    bool has_peer;
+    uint8_t version;
+    uint32_t peer_flow;
+    uint64_t peer_token, peer_instance;
+    uint64_t features; /**< chosen */
+    uint32_t tx_mtu;   /**< largest UDP payload to the peer */
+
+    /* Handshake. */
+    uint64_t hello_start_ns, hello_next_ns;
+    uint32_t n_hellos;
+
+    /* What is to be sent. */
+    bool needs_hello, needs_hello_ok, needs_probe, owes_ack, wants_fill;
+    bool may_exceed; /**< one lost packet may go past the window: after a timeout */
+    enum shm_reason end_reason;
+
+    struct pony_recv_window recv;
+    struct pony_sent_window sent;
+    struct pony_rtt rtt;
+
+    /* What the next packet echoes. */
+    bool has_echo;
+    uint8_t echo_hops;
+    uint8_t n_dup;
+    uint16_t n_ce;
+    bool has_newest; /**< echo_ts is the newest time stamp seen */
+    uint32_t echo_ts;
+    uint64_t echo_rx_ns;
+    /* The same counts as the peer reported them last. */
+    uint8_t peer_n_dup;
+    uint16_t peer_n_ce;
+
+    uint64_t rto_base_ns;   /**< the timeout counts from here */
+    uint64_t pace_next_ns;  /**< no data before */
+    uint64_t last_rx_ns;    /**< valid packet of any kind */
+    uint64_t last_use_ns;   /**< data or probe, either way, or a user leaving */
+    uint64_t owed_since_ns; /**< since when an answer is owed to us; UINT64_MAX: none is */
+    uint64_t probe_sent_ns;
+    uint32_t n_probes; /**< sent, since anything was received */
+    uint32_t n_silent; /**< probes and timeouts since anything was received */
+    bool is_doubted;   /**< a hint says that nobody is there */
+    uint32_t reo_quarters;
+    uint32_t reo_quiet; /**< losses since the guard was last too short */
+    uint16_t path;      /**< src_port_hint; 0 until timeouts suggest another one */
+
+    double window_pkts; /**< congestion control's last word */
+    uint64_t sent_pkts, received_pkts, resent_pkts, timeouts, duplicates, dropped;
+    alignas(16) unsigned char cc_state[PONY_CC_STATE_MAX];
+};
+
+struct pony_flow_table {
+    struct pony_flow_config config;
+    uint8_t version_min, version_max;
+    struct base_pool flows;
+    struct pony_tx_packet **slots; /**< [max_flows * n_slots] for the sent windows */
+    uint32_t n_slots;
+    struct base_list *by_addr; /**< [addr_mask + 1] */
+    uint32_t addr_mask;
+    uint64_t addr_seed, token_seed, n_tokens;
+    struct base_list active, starved, half_open;
+    uint32_t n_half_open, max_half_open;
+    uint32_t burst_pkts, burst_bytes; /**< of the turn of the first in `active` */
+    struct pony_packet_pool packets;
+    uint8_t *scratch; /**< [PONY_TX_BATCH_MAX * PONY_HEAD_BYTES]: heads of control packets */
+    uint32_t scratch_idx;
+    struct pony_replies replies;
+    struct base_wheel wheel;
+    struct base_rng rng;
+    uint64_t counters[PONY_FLOW_N_COUNTERS];
+};
+
+static inline void pony_flow_count(struct pony_flow_table *table, enum pony_flow_counter counter)
+{
+    table->counters[counter]++;
+}
+
+/* flow_table.c */
+
+/** A new flow in `state`, in the table. NULL: the limit; half-open ones gave way already. */
+struct pony_flow *pony_flow_new(struct pony_flow_table *table, const struct pony_addr *peer,
+                                enum pony_flow_state state, uint64_t now_ns);
+/** The only writer of flow->state. */
+void pony_flow_set_state(struct pony_flow *flow, enum pony_flow_state state);
+/** By its number; NULL when there is none. */
+struct pony_flow *pony_flow_find(struct pony_flow_table *table, uint32_t number);
+struct base_list *pony_flow_bucket(struct pony_flow_table *table, const struct pony_addr *addr);
+/** Dies: packets are released, `down` is called, the peer is told if `is_peer_told`. */
+void pony_flow_kill(struct pony_flow *flow, enum shm_reason reason, bool is_peer_told);
+void pony_flow_free(struct pony_flow *flow);
+/** Puts it in the send round. */
+void pony_flow_activate(struct pony_flow *flow);
+/** Gives packets of `list` back, telling their owners. */
+void pony_flow_release(struct pony_flow *flow, struct base_list *list, bool was_acked);
+
+/* handshake.c */
+
+struct pony_arrival {
+    const struct pony_packet_in *in;
+    const struct pony_wire_hdr *hdr;
+    const uint8_t *body;
+    uint64_t now_ns;
+};
+
+void pony_flow_begin_hello(struct pony_flow *flow, uint64_t now_ns);
+void pony_flow_on_hello(struct pony_flow_table *table, const struct pony_arrival *arrival);
+void pony_flow_on_hello_ok(struct pony_flow *flow, const struct pony_arrival *arrival);
+void pony_flow_on_hello_ok_again(struct pony_flow *flow, const struct pony_arrival *arrival);
+void pony_flow_on_refuse(struct pony_flow *flow, const struct pony_arrival *arrival);
+/** The peer has shown our token: from here on it is the one flow with that address. */
+void pony_flow_come_up(struct pony_flow *flow, uint64_t now_ns);
+/** Size of the next HELLO. */
+uint32_t pony_flow_hello_mtu(const struct pony_flow *flow);
+
+/* flow_rx.c */
+
+/** Remembers what the next packet to the peer echoes. */
+void pony_flow_note_echo(struct pony_flow *flow, const struct pony_arrival *arrival);
+/** Takes the round trip that the packet echoes, 0 when there is none. */
+uint64_t pony_flow_take_rtt(struct pony_flow *flow, const struct pony_arrival *arrival);
+void pony_flow_find_lost(struct pony_flow *flow, uint64_t now_ns);
+
+/* flow_timers.c */
+
+/** Makes sure that the flow's timer fires at `deadline_ns` or before. */
+void pony_flow_arm(struct pony_flow *flow, uint64_t deadline_ns);
+/** An answer is owed to us from now on (if none was). */
+void pony_flow_owe(struct pony_flow *flow, uint64_t now_ns);
+/** Sends a PROBE at the next occasion. */
+void pony_flow_probe(struct pony_flow *flow);
+uint64_t pony_flow_reo_ns(const struct pony_flow *flow);
+
+#endif

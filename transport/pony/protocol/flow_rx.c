@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What arrives. A packet is checked in this order, and counted by the first check that it fails:
+ * size, header (wire.c), flow number and token, state, acknowledgement, window, frames.
+ */
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "transport/pony/protocol/flow_internal.h"
+
+/* How long the newest time stamp of a peer keeps older ones from being echoed. */
+#define NEWEST_TS_NS UINT64_C(60000000000)
+
+static uint8_t hops_of(const struct pony_packet_in *in)
+{
+    static const uint8_t initials[] = {64, 128, 255};
+    if (in->ttl == 0) {
+        return PONY_WIRE_HOPS_UNKNOWN;
+    }
+    for (uint32_t i = 0; i < BASE_ARRAY_LEN(initials); i++) {
+        if (in->ttl <= initials[i]) {
+            return (uint8_t)(initials[i] - in->ttl);
+        }
+    }
+    return PONY_WIRE_HOPS_UNKNOWN;
+}
+
+/* PX-31. An older time stamp than the newest is a late or replayed packet's: of no use. */
+void pony_flow_note_echo(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    bool is_old = flow->has_newest && (int32_t)(arrival->hdr->tx_ts - flow->echo_ts) < 0;
+    if (is_old && arrival->now_ns - flow->echo_rx_ns < NEWEST_TS_NS) {
+        return;
+    }
+    flow->has_newest = true;
+    flow->has_echo = true;
+    flow->echo_ts = arrival->hdr->tx_ts;
+    flow->echo_rx_ns = base_min_u64(arrival->in->rx_ns, arrival->now_ns);
+    flow->echo_hops = hops_of(arrival->in);
+}
+
+uint64_t pony_flow_take_rtt(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    (void)flow;
+    if ((arrival->hdr->flags & PONY_WIRE_FLAG_ECHO) == 0) {
+        return 0;
+    }
+    uint32_t passed = (uint32_t)(arrival->now_ns >> PONY_WIRE_TS_SHIFT) - arrival->hdr->echo_ts;
+    if (passed > INT32_MAX) {
+        return 0; /* from the future */
+    }
+    return ((uint64_t)passed << PONY_WIRE_TS_SHIFT) + 1;
+}
+
+static void update_window(struct pony_flow *flow)
+{
+    const struct pony_cc_ops *cc = flow->table->config.cc;
+    flow->window_pkts = cc->window_pkts(flow->cc_state);
+}
+
+void pony_flow_find_lost(struct pony_flow *flow, uint64_t now_ns)
+{
+    uint32_t n = pony_sent_window_find_lost(&flow->sent, now_ns, pony_flow_reo_ns(flow));
+    if (flow->sent.reo_deadline_ns != UINT64_MAX) {
+        pony_flow_arm(flow, flow->sent.reo_deadline_ns);
+    }
+    if (n == 0) {
+        return;
+    }
+    flow->table->counters[PONY_FLOW_C_LOSSES] += n;
+    flow->reo_quiet += n;
+    if (flow->reo_quiet > 256 && flow->reo_quarters > 1) {
+        flow->reo_quiet = 0;
+        flow->reo_quarters--;
+    }
+    struct pony_cc_loss loss = {.now_ns = now_ns, .srtt_ns = flow->rtt.srtt_ns, .n_lost = n};
+    flow->table->config.cc->on_loss(flow->cc_state, &loss);
+    update_window(flow);
+    pony_flow_activate(flow);
+}
+
+/* The guard was too short if the peer got packets twice, or early ones late. PX-28 */
+static void adapt_guard(struct pony_flow *flow, uint8_t n_dup, bool was_reordered)
+{
+    int8_t n_new = (int8_t)(n_dup - flow->peer_n_dup);
+    bool was_spurious = n_new > 0 && flow->resent_pkts > 0;
+    if (n_new > 0) {
+        flow->peer_n_dup = n_dup;
+    }
+    if (was_spurious) {
+        pony_flow_count(flow->table, PONY_FLOW_C_SPURIOUS);
+    }
+    if (was_reordered) {
+        pony_flow_count(flow->table, PONY_FLOW_C_REORDERED);
+    }
+    if ((was_spurious || was_reordered) && flow->reo_quiet > 0) {
+        flow->reo_quiet = 0;
+        flow->reo_quarters = base_min_u32(flow->reo_quarters + 1, PONY_FLOW_REO_MAX);
+    }
+}
+
+static uint32_t take_n_ce(struct pony_flow *flow, uint16_t n_ce)
+{
+    int16_t n_new = (int16_t)(n_ce - flow->peer_n_ce);
+    if (n_new <= 0) {
+        return 0;
+    }
+    flow->peer_n_ce = n_ce;
+    return (uint32_t)n_new;
+}
+
+/* False: it acknowledges what was never sent. */
+static bool work_on_ack(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    const struct pony_wire_hdr *hdr = arrival->hdr;
+    uint64_t now_ns = arrival->now_ns;
+    if (!pony_sent_window_may_ack(&flow->sent, hdr->ack, hdr->sack, hdr->n_sack)) {
+        pony_flow_count(flow->table, PONY_FLOW_C_DROP_ACK);
+        flow->dropped++;
+        return false;
+    }
+    uint64_t rtt_ns = pony_flow_take_rtt(flow, arrival);
+    if (rtt_ns != 0) {
+        pony_rtt_add(&flow->rtt, rtt_ns, now_ns);
+    }
+    uint32_t n_inflight = flow->sent.n_inflight;
+    struct base_list acked;
+    base_list_init(&acked);
+    struct pony_sent_ack result = pony_sent_window_ack(
+        &flow->sent, hdr->ack, hdr->sack, hdr->n_sack, now_ns, pony_rtt_min_ns(&flow->rtt), &acked);
+    adapt_guard(flow, hdr->n_dup, result.was_reordered);
+    if (result.n_acked == 0 && rtt_ns == 0) {
+        return true;
+    }
+    struct pony_cc_ack ack = {
+        .now_ns = now_ns,
+        .rtt_ns = rtt_ns,
+        .endpoint_ns = hdr->echo_delay_ns + base_sub_sat_u64(now_ns, arrival->in->rx_ns),
+        .srtt_ns = flow->rtt.srtt_ns,
+        .min_rtt_ns = pony_rtt_min_ns(&flow->rtt),
+        .n_acked = result.n_acked,
+        .n_ce = take_n_ce(flow, hdr->n_ce),
+        .n_inflight = n_inflight,
+        .hops = hdr->hops,
+    };
+    flow->table->config.cc->on_ack(flow->cc_state, &ack);
+    update_window(flow);
+    if (result.n_acked > 0) {
+        flow->rto_base_ns = now_ns;
+        flow->may_exceed = false;
+        pony_rtt_on_progress(&flow->rtt);
+        pony_flow_release(flow, &acked, true);
+        pony_flow_find_lost(flow, now_ns);
+    }
+    if (flow->wants_fill || flow->sent.n_lost > 0) {
+        pony_flow_activate(flow);
+    }
+    return true;
+}
+
+/* A sign of life: whatever was owed to us, the peer is there. PX-50 */
+static void note_life(struct pony_flow *flow, uint64_t now_ns)
+{
+    flow->last_rx_ns = now_ns;
+    flow->n_probes = 0;
+    flow->n_silent = 0;
+    flow->is_doubted = false;
+    flow->owed_since_ns = pony_sent_window_is_idle(&flow->sent) ? UINT64_MAX : now_ns;
+    flow->received_pkts++;
+}
+
+static void take_data(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    struct pony_flow_table *table = flow->table;
+    const struct pony_wire_hdr *hdr = arrival->hdr;
+    switch (pony_recv_window_take(&flow->recv, hdr->seq)) {
+    case PONY_RECV_OUTSIDE:
+        pony_flow_count(table, PONY_FLOW_C_DROP_WINDOW);
+        flow->dropped++;
+        return;
+    case PONY_RECV_DUPLICATE:
+        pony_flow_count(table, PONY_FLOW_C_RX_DUPLICATES);
+        flow->duplicates++;
+        flow->n_dup++;
+        pony_flow_note_echo(flow, arrival);
+        return;
+    case PONY_RECV_NEW:
+        break;
+    }
+    pony_flow_note_echo(flow, arrival);
+    pony_flow_count(table, PONY_FLOW_C_RX_DATA);
+    if (!table->config.events->deliver(table->config.ctx, flow, arrival->body, hdr->body_len,
+                                       arrival->now_ns)) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_FRAMES);
+        pony_flow_kill(flow, SHM_REASON_PROTOCOL, true);
+    }
+}
+
+/* DATA, ACK and PROBE on a flow that is up. */
+static void on_packet_up(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    if (arrival->hdr->version != flow->version) {
+        pony_flow_count(flow->table, PONY_FLOW_C_DROP_VERSION);
+        return;
+    }
+    if (!work_on_ack(flow, arrival)) {
+        return;
+    }
+    note_life(flow, arrival->now_ns);
+    if (arrival->in->ecn == 3) {
+        flow->n_ce++;
+    }
+    if (arrival->hdr->type == PONY_WIRE_ACK) {
+        return;
+    }
+    flow->last_use_ns = arrival->now_ns;
+    flow->owes_ack = true;
+    pony_flow_activate(flow);
+    if (arrival->hdr->type == PONY_WIRE_PROBE) {
+        pony_flow_note_echo(flow, arrival);
+    } else {
+        take_data(flow, arrival);
+    }
+}
+
+/* The same before it is up: our token comes back, so the peer is where it says. */
+static void on_packet_early(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    if (!flow->has_peer || arrival->hdr->version != flow->version) {
+        pony_flow_count(flow->table, PONY_FLOW_C_DROP_STATE);
+        return;
+    }
+    pony_flow_come_up(flow, arrival->now_ns);
+    on_packet_up(flow, arrival);
+}
+
+static enum shm_reason reason_of(const struct pony_wire_end *end)
+{
+    return end->reason > SHM_REASON_NONE && end->reason < SHM_REASON_MAX
+               ? (enum shm_reason)end->reason
+               : SHM_REASON_PROTOCOL;
+}
+
+static void on_reset(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    struct pony_wire_end end;
+    if (!pony_wire_decode_end(arrival->body, arrival->hdr->covered_len, &end)) {
+        pony_flow_count(flow->table, PONY_FLOW_C_DROP_RESET);
+        return;
+    }
+    pony_flow_kill(flow, reason_of(&end), false);
+}
+
+static void on_wrong_state(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    (void)arrival;
+    pony_flow_count(flow->table, PONY_FLOW_C_DROP_STATE);
+    flow->dropped++;
+}
+
+/* RESET with UNKNOWN: names the flow by what we sent, not by our own number. PX-16 */
+static void on_reset_unknown(struct pony_flow_table *table, const struct pony_arrival *arrival)
+{
+    struct pony_wire_end end;
+    const struct pony_wire_hdr *hdr = arrival->hdr;
+    if (!pony_wire_decode_end(arrival->body, hdr->covered_len, &end)) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_RESET);
+        return;
+    }
+    base_list_foreach (link, pony_flow_bucket(table, &arrival->in->from)) {
+        struct pony_flow *flow = base_list_entry(link, struct pony_flow, addr_link);
+        if (flow->has_peer && flow->peer_flow == hdr->dst_flow && flow->peer_token == hdr->token &&
+            pony_addr_equal(&flow->peer, &arrival->in->from)) {
+            bool is_same_life = flow->peer_instance == end.instance;
+            pony_flow_kill(flow, is_same_life ? SHM_REASON_PEER_DEAD : SHM_REASON_PEER_RESTARTED,
+                           false);
+            return;
+        }
+    }
+    pony_flow_count(table, PONY_FLOW_C_DROP_RESET);
+}
+
+/* Says to the sender of a packet for a flow that is not here that it is not here. */
+static void reply_unknown(struct pony_flow_table *table, const struct pony_arrival *arrival)
+{
+    const struct pony_wire_hdr *hdr = arrival->hdr;
+    if (hdr->type == PONY_WIRE_RESET || hdr->type == PONY_WIRE_REFUSE) {
+        return; /* or two that know nothing would talk forever */
+    }
+    struct pony_reply reply = {
+        .to = arrival->in->from,
+        .type = PONY_WIRE_RESET,
+        .version = hdr->version,
+        .flags = PONY_WIRE_FLAG_UNKNOWN,
+        .reason = SHM_REASON_PEER_RESTARTED,
+        .dst_flow = hdr->dst_flow,
+        .token = hdr->token,
+    };
+    if (!pony_replies_put(&table->replies, &reply, arrival->now_ns)) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_REPLY);
+    }
+}
+
+typedef void flow_handler(struct pony_flow *flow, const struct pony_arrival *arrival);
+
+/* The state table of docs/protocol.md, section "States". HELLO never comes here. */
+/* clang-format off */
+static flow_handler *const handlers[PONY_FLOW_STATE_MAX][PONY_WIRE_TYPE_MAX] = {
+    [PONY_FLOW_HELLO_SENT] = {
+        [PONY_WIRE_HELLO_OK] = pony_flow_on_hello_ok,
+        [PONY_WIRE_REFUSE]   = pony_flow_on_refuse,
+        [PONY_WIRE_DATA]     = on_packet_early,
+        [PONY_WIRE_ACK]      = on_packet_early,
+        [PONY_WIRE_PROBE]    = on_packet_early,
+        [PONY_WIRE_RESET]    = on_reset,
+    },
+    [PONY_FLOW_HELLO_RECEIVED] = {
+        [PONY_WIRE_HELLO_OK] = on_wrong_state,
+        [PONY_WIRE_REFUSE]   = on_wrong_state,
+        [PONY_WIRE_DATA]     = on_packet_early,
+        [PONY_WIRE_ACK]      = on_packet_early,
+        [PONY_WIRE_PROBE]    = on_packet_early,
+        [PONY_WIRE_RESET]    = on_reset,
+    },
+    [PONY_FLOW_UP] = {
+        [PONY_WIRE_HELLO_OK] = pony_flow_on_hello_ok_again,
+        [PONY_WIRE_REFUSE]   = on_wrong_state,
+        [PONY_WIRE_DATA]     = on_packet_up,
+        [PONY_WIRE_ACK]      = on_packet_up,
+        [PONY_WIRE_PROBE]    = on_packet_up,
+        [PONY_WIRE_RESET]    = on_reset,
+    },
+    [PONY_FLOW_ENDING] = {
+        [PONY_WIRE_HELLO_OK] = on_wrong_state,
+        [PONY_WIRE_REFUSE]   = on_wrong_state,
+        [PONY_WIRE_DATA]     = on_wrong_state,
+        [PONY_WIRE_ACK]      = on_wrong_state,
+        [PONY_WIRE_PROBE]    = on_wrong_state,
+        [PONY_WIRE_RESET]    = on_wrong_state,
+    },
+};
+
+/* clang-format on */
+
+static bool decode(struct pony_flow_table *table, const struct pony_packet_in *in,
+                   struct pony_wire_hdr *hdr, const uint8_t **body)
+{
+    static const enum pony_flow_counter counters[] = {
+        [PONY_WIRE_SHORT] = PONY_FLOW_C_DROP_SHORT,
+        [PONY_WIRE_CHECKSUM] = PONY_FLOW_C_DROP_CHECKSUM,
+        [PONY_WIRE_TYPE] = PONY_FLOW_C_DROP_TYPE,
+        [PONY_WIRE_VERSION] = PONY_FLOW_C_DROP_VERSION,
+        [PONY_WIRE_FLAGS] = PONY_FLOW_C_DROP_FLAGS,
+        [PONY_WIRE_LENGTH] = PONY_FLOW_C_DROP_LENGTH,
+        [PONY_WIRE_SACK] = PONY_FLOW_C_DROP_SACK,
+    };
+    enum pony_wire_verdict verdict = pony_wire_decode(in->data, in->len, hdr, body);
+    if (verdict != PONY_WIRE_OK) {
+        pony_flow_count(table, counters[verdict]);
+    }
+    return verdict == PONY_WIRE_OK;
+}
+
+void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packet_in *in,
+                          uint64_t now_ns)
+{
+    struct pony_wire_hdr hdr;
+    struct pony_arrival arrival = {.in = in, .hdr = &hdr, .now_ns = now_ns};
+    pony_flow_count(table, PONY_FLOW_C_RX_PACKETS);
+    table->counters[PONY_FLOW_C_RX_BYTES] += in->len;
+    /* A HELLO may be larger than what we take otherwise: it asks how much that is. */
+    if (in->len > PONY_MTU_MAX) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_OVERSIZE);
+        return;
+    }
+    if (!decode(table, in, &hdr, &arrival.body)) {
+        return;
+    }
+    if (hdr.type == PONY_WIRE_HELLO) {
+        pony_flow_on_hello(table, &arrival);
+        return;
+    }
+    if ((hdr.flags & PONY_WIRE_FLAG_UNKNOWN) != 0) {
+        on_reset_unknown(table, &arrival);
+        return;
+    }
+    struct pony_flow *flow = pony_flow_find(table, hdr.dst_flow);
+    if (flow == NULL || flow->token != hdr.token) {
+        pony_flow_count(table,
+                        flow == NULL ? PONY_FLOW_C_DROP_UNKNOWN_FLOW : PONY_FLOW_C_DROP_TOKEN);
+        reply_unknown(table, &arrival);
+        return;
+    }
+    handlers[flow->state][hdr.type](flow, &arrival);
+}
+
+void pony_flows_on_unreachable(struct pony_flow_table *table, const struct pony_addr *to,
+                               uint64_t now_ns)
+{
+    (void)now_ns;
+    struct pony_flow *doomed = NULL;
+    base_list_foreach (link, pony_flow_bucket(table, to)) {
+        struct pony_flow *flow = base_list_entry(link, struct pony_flow, addr_link);
+        if (!pony_addr_equal(&flow->peer, to)) {
+            continue;
+        }
+        if (flow->state == PONY_FLOW_HELLO_SENT) {
+            doomed = flow;
+        } else if (flow->state == PONY_FLOW_UP) {
+            flow->is_doubted = true;
+            pony_flow_probe(flow);
+        }
+    }
+    if (doomed != NULL) {
+        pony_flow_kill(doomed, SHM_REASON_UNREACHABLE, false);
+    }
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How two tables come to share a flow: HELLO, HELLO_OK, REFUSE. PX-13..PX-19
+ */
+#include "base/compiler.h"
+#include "transport/pony/protocol/flow_internal.h"
+
+void pony_flow_begin_hello(struct pony_flow *flow, uint64_t now_ns)
+{
+    flow->hello_start_ns = now_ns;
+    flow->hello_next_ns = now_ns;
+    flow->n_hellos = 0;
+    flow->needs_hello = true;
+    pony_flow_activate(flow);
+    pony_flow_arm(flow, now_ns + flow->table->config.hello_timeout_ns);
+}
+
+/* Two of full size, then in turn the least size that every path carries and the full one. */
+uint32_t pony_flow_hello_mtu(const struct pony_flow *flow)
+{
+    bool is_small =
+        flow->n_hellos >= PONY_FLOW_HELLO_FULL && (flow->n_hellos - PONY_FLOW_HELLO_FULL) % 2 == 0;
+    return is_small ? (uint32_t)PONY_MTU_MIN : flow->table->config.mtu_bytes;
+}
+
+/* The version to speak with a peer that offers these; 0: none in common. */
+static uint8_t choose_version(const struct pony_flow_table *table,
+                              const struct pony_wire_hello *hello)
+{
+    uint8_t lo = hello->version_min > table->version_min ? hello->version_min : table->version_min;
+    uint8_t hi = hello->version_max < table->version_max ? hello->version_max : table->version_max;
+    return lo <= hi ? hi : 0;
+}
+
+static bool is_same_peer(const struct pony_flow *flow, const struct pony_wire_hello *hello)
+{
+    return flow->has_peer && flow->peer_flow == hello->flow && flow->peer_token == hello->token &&
+           flow->peer_instance == hello->instance;
+}
+
+/* Nothing was exchanged on the flow yet: what an earlier HELLO said gives way. */
+static void learn_peer(struct pony_flow *flow, const struct pony_wire_hello *hello,
+                       uint32_t first_seq)
+{
+    flow->has_peer = true;
+    flow->peer_flow = hello->flow;
+    flow->peer_token = hello->token;
+    flow->peer_instance = hello->instance;
+    flow->features = 0; /* we offer none yet */
+    flow->tx_mtu = base_min_u32(hello->mtu_bytes, flow->table->config.mtu_bytes);
+    pony_recv_window_init(&flow->recv, first_seq);
+}
+
+static void refuse(struct pony_flow_table *table, const struct pony_arrival *arrival,
+                   const struct pony_wire_hello *hello, enum shm_reason reason)
+{
+    struct pony_reply reply = {
+        .to = arrival->in->from,
+        .type = PONY_WIRE_REFUSE,
+        .version = PONY_WIRE_HANDSHAKE_VERSION,
+        .reason = (uint8_t)reason,
+        .dst_flow = hello->flow,
+        .token = hello->token,
+    };
+    pony_flow_count(table, PONY_FLOW_C_DROP_REFUSED);
+    if (!pony_replies_put(&table->replies, &reply, arrival->now_ns)) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_REPLY);
+    }
+}
+
+/* The flow that a HELLO from there is for; NULL: a new one must be made. Old ones are probed. */
+static struct pony_flow *find_for_hello(struct pony_flow_table *table, const struct pony_addr *from,
+                                        const struct pony_wire_hello *hello)
+{
+    struct pony_flow *found = NULL;
+    base_list_foreach (link, pony_flow_bucket(table, from)) {
+        struct pony_flow *flow = base_list_entry(link, struct pony_flow, addr_link);
+        if (!pony_addr_equal(&flow->peer, from)) {
+            continue;
+        }
+        if (is_same_peer(flow, hello)) {
+            return flow;
+        }
+        if (flow->state == PONY_FLOW_UP) {
+            pony_flow_probe(flow); /* the peer forgot it, or somebody lies: its answer tells */
+        } else {
+            found = flow;
+        }
+    }
+    return found;
+}
+
+void pony_flow_on_hello(struct pony_flow_table *table, const struct pony_arrival *arrival)
+{
+    struct pony_wire_hello hello;
+    pony_flow_count(table, PONY_FLOW_C_RX_HELLOS);
+    if (!pony_wire_decode_hello(arrival->body, arrival->hdr->covered_len, &hello) ||
+        hello.mtu_bytes < PONY_MTU_MIN || hello.mtu_bytes != arrival->in->len) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_HELLO);
+        return;
+    }
+    uint8_t version = choose_version(table, &hello);
+    if (version == 0) {
+        refuse(table, arrival, &hello, SHM_REASON_VERSION);
+        return;
+    }
+    struct pony_flow *flow = find_for_hello(table, &arrival->in->from, &hello);
+    if (flow == NULL) {
+        flow = pony_flow_new(table, &arrival->in->from, PONY_FLOW_HELLO_RECEIVED, arrival->now_ns);
+        if (flow == NULL) {
+            refuse(table, arrival, &hello, SHM_REASON_NO_MEMORY);
+            return;
+        }
+        pony_flow_arm(flow, arrival->now_ns + table->config.hello_timeout_ns);
+    }
+    if (flow->state != PONY_FLOW_UP) { /* nothing in a HELLO is proven: no echo once up */
+        learn_peer(flow, &hello, arrival->hdr->seq);
+        flow->version = version;
+        pony_flow_note_echo(flow, arrival);
+    }
+    flow->needs_hello_ok = true;
+    pony_flow_activate(flow);
+}
+
+void pony_flow_on_hello_ok(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    struct pony_wire_hello hello;
+    struct pony_flow_table *table = flow->table;
+    if (!pony_wire_decode_hello(arrival->body, arrival->hdr->covered_len, &hello) ||
+        hello.version_min != hello.version_max || choose_version(table, &hello) == 0 ||
+        hello.mtu_bytes < PONY_MTU_MIN || hello.mtu_bytes > table->config.mtu_bytes ||
+        hello.mtu_bytes != arrival->in->len) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_HELLO);
+        return;
+    }
+    learn_peer(flow, &hello, arrival->hdr->seq);
+    flow->version = hello.version_max;
+    uint64_t rtt_ns = pony_flow_take_rtt(flow, arrival);
+    if (rtt_ns != 0) {
+        pony_rtt_add(&flow->rtt, rtt_ns, arrival->now_ns);
+    }
+    pony_flow_note_echo(flow, arrival);
+    pony_flow_come_up(flow, arrival->now_ns);
+    /* Until the peer has our token from us it is half open there: PX-18. `up` may not end flows. */
+    pony_flow_probe(flow);
+}
+
+/* A repeated or crossing one. The peer may not know yet that we know. */
+void pony_flow_on_hello_ok_again(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    struct pony_wire_hello hello;
+    if (!pony_wire_decode_hello(arrival->body, arrival->hdr->covered_len, &hello) ||
+        !is_same_peer(flow, &hello)) {
+        pony_flow_count(flow->table, PONY_FLOW_C_DROP_HELLO);
+        return;
+    }
+    pony_flow_note_echo(flow, arrival);
+    flow->owes_ack = true;
+    pony_flow_activate(flow);
+}
+
+void pony_flow_on_refuse(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    struct pony_wire_end end;
+    if (!pony_wire_decode_end(arrival->body, arrival->hdr->covered_len, &end)) {
+        pony_flow_count(flow->table, PONY_FLOW_C_DROP_LENGTH);
+        return;
+    }
+    bool is_known = end.reason == SHM_REASON_VERSION || end.reason == SHM_REASON_NO_MEMORY;
+    pony_flow_kill(flow, is_known ? (enum shm_reason)end.reason : SHM_REASON_PROTOCOL, false);
+}
+
+/* What else there is to that address is what the peer has forgotten. PX-19 */
+static void kill_rivals(struct pony_flow *flow)
+{
+    struct base_list *bucket = pony_flow_bucket(flow->table, &flow->peer);
+    for (;;) {
+        struct pony_flow *rival = NULL;
+        base_list_foreach (link, bucket) {
+            struct pony_flow *it = base_list_entry(link, struct pony_flow, addr_link);
+            if (it != flow && pony_addr_equal(&it->peer, &flow->peer)) {
+                rival = it;
+            }
+        }
+        if (rival == NULL) {
+            return;
+        }
+        bool is_other_life = rival->has_peer && rival->peer_instance != flow->peer_instance;
+        pony_flow_kill(rival, is_other_life ? SHM_REASON_PEER_RESTARTED : SHM_REASON_PEER_DEAD,
+                       false);
+    }
+}
+
+void pony_flow_come_up(struct pony_flow *flow, uint64_t now_ns)
+{
+    struct pony_flow_table *table = flow->table;
+    flow->needs_hello = false;
+    flow->last_rx_ns = now_ns;
+    flow->last_use_ns = now_ns;
+    pony_flow_set_state(flow, PONY_FLOW_UP);
+    kill_rivals(flow);
+    flow->is_announced = true;
+    pony_flow_count(table, PONY_FLOW_C_FLOWS_UP);
+    pony_flow_arm(flow, now_ns + base_min_u64(table->config.keepalive_ns, table->config.idle_ns));
+    pony_flow_activate(flow);
+    table->config.events->up(table->config.ctx, flow);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PONY_PROTOCOL_REPLY_H
+#define PONY_PROTOCOL_REPLY_H
+
+#include "transport/pony/protocol/addr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * Answers to packets that belong to no flow: REFUSE, and RESET with UNKNOWN (PX-15, PX-16).
+ *
+ * Shape    a ring of 64; a bucket lets 1000 per second through, 64 at once. What does not fit is
+ *          dropped: whoever asked will ask again.
+ * Memory   inside the table
+ */
+struct pony_reply {
+    struct pony_addr to;
+    uint8_t type, version, flags, reason;
+    uint32_t dst_flow;
+    uint64_t token;
+};
+
+enum {
+    PONY_REPLIES_MAX = 64,
+    PONY_REPLIES_PER_S = 1000
+};
+
+struct pony_replies {
+    struct pony_reply ring[PONY_REPLIES_MAX];
+    uint32_t head, tail; /**< free-running */
+    uint32_t n_tokens;   /**< replies allowed now */
+    uint64_t refilled_ns;
+};
+
+void pony_replies_init(struct pony_replies *replies, uint64_t now_ns);
+
+/** False: over the limit, dropped. */
+bool pony_replies_put(struct pony_replies *replies, const struct pony_reply *reply,
+                      uint64_t now_ns);
+
+/** The oldest, to be sent now; false when there is none. */
+bool pony_replies_take(struct pony_replies *replies, struct pony_reply *reply);
+
+#endif
