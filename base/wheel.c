@@ -99,7 +99,8 @@ void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer)
 }
 
 /* First tick of the next slot that has timers, and that slot's level; false when the wheel is empty.
- * On a tie the higher level wins: its timers must come down before any of that tick fire. */
+ * Two slots never begin at the same tick: the start of a higher one has 0 in the digits below, and
+ * in those a slot with timers is past the present. */
 static bool next_slot(const struct base_wheel *wheel, uint64_t *start, uint32_t *level)
 {
     bool is_found = false;
@@ -113,7 +114,7 @@ static bool next_slot(const struct base_wheel *wheel, uint64_t *start, uint32_t 
         uint64_t above =
             shift + SLOT_BITS >= 64 ? 0 : wheel->tick >> (shift + SLOT_BITS) << SLOT_BITS;
         uint64_t tick = (above | slot) << shift;
-        if (!is_found || tick <= *start) {
+        if (!is_found || tick < *start) {
             *start = tick;
             *level = i;
             is_found = true;

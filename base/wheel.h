@@ -50,7 +50,7 @@ void base_wheel_init(struct base_wheel *wheel, uint64_t now_ns, uint64_t granula
 
 void base_timer_init(struct base_timer *timer, base_timer_fn *fn);
 
-/** Armed, or handed out by base_wheel_advance and not yet taken from that list by del or add. */
+/** Still to fire: false also for one that base_wheel_advance has handed out. */
 bool base_timer_is_armed(const struct base_timer *timer);
 
 /** Arms; an armed timer is moved. A deadline in the past fires at the next advance. */

@@ -102,6 +102,21 @@ static void the_limit_drops_and_counts(void **state)
     assert_string_equal(seen.message, "bad packet");
 }
 
+static void the_interval_begins_with_its_first_message(void **state)
+{
+    (void)state;
+    struct base_log_limit limit = {.interval_ns = 1000, .burst = 1};
+    struct base_log_place place = {
+        .log = &logger, .limit = &limit, .now_ns = 500, .component = "x"};
+    base_logf_limited(&place, BASE_LOG_WARN, "bad packet");
+    place.now_ns = 1499;
+    base_logf_limited(&place, BASE_LOG_WARN, "bad packet");
+    assert_int_equal(seen.n, 1);
+    place.now_ns = 1500;
+    base_logf_limited(&place, BASE_LOG_WARN, "bad packet");
+    assert_int_equal(seen.n, 2);
+}
+
 static void an_unwanted_level_does_not_use_up_the_limit(void **state)
 {
     (void)state;
@@ -165,6 +180,7 @@ int main(void)
         cmocka_unit_test_setup(long_messages_are_cut, setup),
         cmocka_unit_test_setup(a_strangers_newline_stays_on_the_line, setup),
         cmocka_unit_test_setup(the_limit_drops_and_counts, setup),
+        cmocka_unit_test_setup(the_interval_begins_with_its_first_message, setup),
         cmocka_unit_test_setup(an_unwanted_level_does_not_use_up_the_limit, setup),
         cmocka_unit_test(the_stderr_line_names_time_process_and_level),
         cmocka_unit_test(the_longest_message_is_one_line),

@@ -188,6 +188,31 @@ static void one_advance_does_bounded_work(void **state)
     assert_int_equal(wheel.n_timers, 0);
 }
 
+static void time_that_goes_back_half_way_down_a_slot_is_ignored(void **state)
+{
+    (void)state;
+
+    enum {
+        N = 40
+    };
+    static struct base_timer timers[N];
+    struct base_list fired;
+    base_list_init(&fired);
+    base_wheel_init(&wheel, 0, 1);
+    for (size_t i = 0; i < N; i++) {
+        timers[i] = (struct base_timer){0};
+        base_wheel_add(&wheel, &timers[i], 4096);
+    }
+    assert_int_equal(base_wheel_advance(&wheel, 5000, 1, &fired), 1);
+    uint32_t n = 1;
+    for (int i = 0; i < 2 * N; i++) {
+        n += base_wheel_advance(&wheel, 10, 1, &fired);
+    }
+    assert_int_equal(n, N);
+    while (take_fired(&fired) != NULL) {
+    }
+}
+
 static uint32_t n_calls;
 
 static void rearm(struct base_timer *timer, uint64_t now_ns)
@@ -330,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_fired_timer_can_be_taken_back_by_del),
         cmocka_unit_test(no_more_than_max_n_fire_at_once),
         cmocka_unit_test(one_advance_does_bounded_work),
+        cmocka_unit_test(time_that_goes_back_half_way_down_a_slot_is_ignored),
         cmocka_unit_test(a_callback_may_rearm_its_timer),
         cmocka_unit_test(next_deadline_leads_to_the_timer),
         cmocka_unit_test(it_agrees_with_a_plain_list_of_deadlines),
