@@ -20,7 +20,7 @@ static const char help[] =
     "options:\n"
     "  messages          also write foo.pb-c.h and foo.pb-c.c, without protobuf-c's own code for\n"
     "                    services; use it instead of protoc-c, not beside it. Needed for methods\n"
-    "                    that are C keywords (\"Register\", \"Switch\").\n"
+    "                    that are C keywords (\"Register\") and for optional fields in proto3.\n"
     "  messages=PROGRAM  the same, with this protoc-gen-c\n";
 
 static bool read_input(struct gen_text *input)
