@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/pony/port/port.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct pony_port_conn *conn_of(const struct snapi_conn *base)
+{
+    return base_container_of(base, struct pony_port_conn, base);
+}
+
+static struct pony_port_conn *conn_of_entry(struct base_list *link)
+{
+    struct pony_port_entry *entry = base_list_entry(link, struct pony_port_entry, link);
+    return base_container_of(entry, struct pony_port_conn, entry);
+}
+
+/* ---- messages ---- */
+
+void pony_port_message_drop(struct pony_port_message *message)
+{
+    struct pony_port *port = message->conn->port;
+    if (message->state == PONY_MESSAGE_BEGUN) {
+        port->n_begun--;
+    }
+    base_list_del(&message->link);
+    pony_port_tx_give(&port->tx, &message->span);
+    base_pool_give(&port->messages, base_pool_index(message));
+    port->has_news = true;
+}
+
+/* Drops what is not at snapd: begun ones, which nobody can send any more, and held ones. */
+static void drop_idle_messages(struct pony_port_conn *conn)
+{
+    base_list_foreach_safe (it, &conn->messages) {
+        struct pony_port_message *m = base_list_entry(it, struct pony_port_message, link);
+        if (m->state != PONY_MESSAGE_POSTED) {
+            pony_port_message_drop(m);
+        }
+    }
+}
+
+/* ---- life ---- */
+
+struct pony_port_conn *pony_port_conn_create(struct pony_port *port, const struct pony_address *to)
+{
+    struct pony_port_conn *conn = calloc(1, sizeof(*conn));
+    if (conn == NULL) {
+        return NULL;
+    }
+    conn->base.ops = &pony_transport_ops;
+    conn->port = port;
+    base_list_init(&conn->entry.wanted);
+    base_list_init(&conn->messages);
+    base_list_init(&conn->blocked);
+    base_list_init(&conn->ended);
+    base_list_add_tail(&port->conns, &conn->entry.link);
+    if (to != NULL) {
+        char peer[PONY_ADDRESS_MAX];
+        conn->to = *to;
+        pony_address_format_peer(&to->to, peer);
+        (void)snprintf(conn->peer, sizeof(conn->peer), "%.*s", PONY_PORT_PEER_MAX - 1, peer);
+    }
+    return conn;
+}
+
+void pony_port_conn_free(struct pony_port_conn *conn)
+{
+    base_list_del(&conn->entry.link);
+    base_list_del(&conn->ended);
+    free(conn);
+}
+
+void pony_port_conn_gone(struct pony_port_conn *conn)
+{
+    drop_idle_messages(conn);
+    pony_port_number_give(conn->port, &conn->entry);
+    base_list_del(&conn->blocked);
+    base_list_del(&conn->ended);
+    conn->state = PONY_CONN_GONE;
+    base_list_add_tail(&conn->port->gone, &conn->ended);
+}
+
+void pony_port_conn_unsettle(struct pony_port_conn *conn)
+{
+    if (!base_list_is_linked(&conn->ended)) {
+        base_list_add_tail(&conn->port->ended, &conn->ended);
+    }
+}
+
+void pony_port_conn_end(struct pony_port_conn *conn, enum shm_reason reason, enum base_err error)
+{
+    conn->state = PONY_CONN_ENDED;
+    conn->reason = (uint8_t)reason;
+    conn->error = error;
+    base_list_del(&conn->blocked);
+    pony_port_conn_unsettle(conn);
+}
+
+static const struct {
+    enum base_err err;
+    const char *remedy;
+} reasons[SHM_REASON_MAX] = {
+    [SHM_REASON_NONE] = {BASE_E_RESET, ""},
+    [SHM_REASON_CLOSED] = {BASE_E_CLOSED, ""},
+    [SHM_REASON_ABORTED] = {BASE_E_RESET, ""},
+    [SHM_REASON_APP_GONE] = {BASE_E_RESET, ""},
+    [SHM_REASON_NO_SERVICE] = {BASE_E_REFUSED, "; was the server restarted?"},
+    [SHM_REASON_NO_MEMORY] = {BASE_E_REFUSED, ""},
+    [SHM_REASON_PEER_DEAD] = {BASE_E_UNREACHABLE, ""},
+    [SHM_REASON_PEER_RESTARTED] = {BASE_E_RESET, ""},
+    [SHM_REASON_UNREACHABLE] = {BASE_E_UNREACHABLE, "; is snapd running there, its UDP port open?"},
+    [SHM_REASON_VERSION] = {BASE_E_VERSION, "; upgrade the older one"},
+    [SHM_REASON_PROTOCOL] = {BASE_E_PEER, ""},
+    [SHM_REASON_BAD_COMMAND] = {BASE_E_INTERNAL, ""},
+    [SHM_REASON_SHUTDOWN] = {BASE_E_RESET, ""},
+    [SHM_REASON_REFUSED] = {BASE_E_REFUSED, ""},
+};
+
+static struct snapi_closed why_closed(const struct pony_port_conn *conn)
+{
+    struct snapi_closed why = {.err = conn->error};
+    if (conn->error == BASE_OK) {
+        why.err = reasons[conn->reason].err;
+        (void)snprintf(why.message, sizeof(why.message), "%s: %s%s", conn->peer,
+                       shm_reason_text((enum shm_reason)conn->reason),
+                       reasons[conn->reason].remedy);
+    } else if (conn->error == BASE_E_CLOSED) {
+        (void)snprintf(why.message, sizeof(why.message), "%s: closed before it was open",
+                       conn->peer);
+    } else {
+        (void)snprintf(why.message, sizeof(why.message), "%s: %s", conn->peer, conn->port->reason);
+    }
+    return why;
+}
+
+bool pony_port_conn_tell_unsent(struct pony_port_conn *conn)
+{
+    bool is_awaited = false;
+    struct base_list todo;
+    base_list_init(&todo);
+    base_list_splice_tail(&todo, &conn->messages);
+    struct base_list *it;
+    while ((it = base_list_take_first(&todo)) != NULL) {
+        struct pony_port_message *m = base_list_entry(it, struct pony_port_message, link);
+        if (m->state == PONY_MESSAGE_POSTED) {
+            is_awaited = true;
+            base_list_add_tail(&conn->messages, it);
+            continue;
+        }
+        if (m->state == PONY_MESSAGE_UNSENT && !conn->is_silent) {
+            conn->events->on_unsent(conn->arg, &conn->base, m->tag,
+                                    conn->port->map.tx + m->span.off, m->len);
+        }
+        pony_port_message_drop(m);
+    }
+    return is_awaited;
+}
+
+void pony_port_conn_settle(struct pony_port_conn *conn)
+{
+    if (conn->state != PONY_CONN_ENDED || pony_port_conn_tell_unsent(conn)) {
+        return;
+    }
+    if (!conn->is_silent) {
+        struct snapi_closed why = why_closed(conn);
+        conn->events->on_closed(conn->arg, &conn->base, &why);
+    }
+    if (conn->state != PONY_CONN_GONE) {
+        pony_port_conn_gone(conn);
+    }
+}
+
+/* ---- connecting ---- */
+
+/* Takes a number and posts OPEN; the connection ends when there is none. */
+static void open_conn(struct pony_port_conn *conn)
+{
+    if (conn->is_closing) {
+        return;
+    }
+    if (pony_port_number_take(conn->port, &conn->entry) != BASE_OK) {
+        pony_port_conn_end(conn, SHM_REASON_NO_MEMORY, BASE_OK);
+        return;
+    }
+    pony_port_want(conn->port, &conn->entry, PONY_WANT_OPEN);
+}
+
+void pony_port_conns_open(struct pony_port *port)
+{
+    base_list_foreach (it, &port->conns) {
+        struct pony_port_conn *conn = conn_of_entry(it);
+        if (conn->state == PONY_CONN_WAITING && conn->entry.number == 0) {
+            open_conn(conn);
+        }
+    }
+}
+
+void pony_port_conns_give_up(struct pony_port *port)
+{
+    base_list_foreach (it, &port->conns) {
+        struct pony_port_conn *conn = conn_of_entry(it);
+        if (conn->state == PONY_CONN_WAITING) {
+            pony_port_conn_end(conn, SHM_REASON_NONE, BASE_E_UNREACHABLE);
+        }
+    }
+}
+
+enum base_err pony_port_connect(struct snapi_transport *transport, const char *address,
+                                const struct snapi_conn_events *events, void *arg,
+                                struct snapi_conn **conn)
+{
+    struct pony_port *port = base_container_of(transport, struct pony_port, base);
+    struct pony_address to;
+    *conn = NULL;
+    BASE_TRY(pony_address_parse(address, &to));
+    struct pony_port_conn *c = pony_port_conn_create(port, &to);
+    BASE_ENSURE(c != NULL, BASE_E_NOMEM);
+    c->events = events;
+    c->arg = arg;
+    if (port->link == PONY_LINK_OFF || port->is_lost) {
+        pony_port_conn_end(c, SHM_REASON_NONE, BASE_E_UNREACHABLE);
+    } else if (port->link == PONY_LINK_UP) {
+        open_conn(c);
+    }
+    *conn = &c->base;
+    return BASE_OK;
+}
+
+/* ---- sending ---- */
+
+static enum base_err say_again(struct pony_port_conn *conn)
+{
+    if (!base_list_is_linked(&conn->blocked)) {
+        base_list_add_tail(&conn->port->blocked, &conn->blocked);
+    }
+    return BASE_AGAIN;
+}
+
+enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_tx *tx)
+{
+    struct pony_port_conn *conn = conn_of(base);
+    struct pony_port *port = conn->port;
+    *tx = (struct snapi_tx){0};
+    BASE_ENSURE(!conn->is_closing && conn->state < PONY_CONN_ENDED, BASE_E_CLOSED);
+    if (len > port->max_message_bytes) {
+        base_error_note("message of %zu bytes, at most %zu are allowed: raise max_message_bytes",
+                        len, port->max_message_bytes);
+        return BASE_E_LIMIT;
+    }
+    if (conn->state == PONY_CONN_WAITING) {
+        return say_again(conn);
+    }
+    if (!pony_port_has_room(port)) {
+        port->is_queue_awaited = true;
+        return say_again(conn);
+    }
+    struct pony_port_message *m = base_pool_take(&port->messages, NULL);
+    if (m == NULL) {
+        return say_again(conn);
+    }
+    if (pony_port_tx_take(&port->tx, len, &m->span) != BASE_OK) {
+        base_pool_give(&port->messages, base_pool_index(m));
+        return say_again(conn);
+    }
+    m->conn = conn;
+    m->len = (uint32_t)len;
+    m->state = PONY_MESSAGE_BEGUN;
+    base_list_add_tail(&conn->messages, &m->link);
+    port->n_begun++;
+    *tx = (struct snapi_tx){.data = port->map.tx + m->span.off, .len = len, .priv = {(uintptr_t)m}};
+    return BASE_OK;
+}
+
+static struct pony_port_message *message_of(const struct snapi_tx *tx)
+{
+    return (struct pony_port_message *)(uintptr_t)tx->priv[0];
+}
+
+void pony_port_send(struct snapi_conn *base, struct snapi_tx *tx, uint64_t tag)
+{
+    struct pony_port_conn *conn = conn_of(base);
+    struct pony_port *port = conn->port;
+    struct pony_port_message *m = message_of(tx);
+    m->tag = tag;
+    m->len = (uint32_t)base_min_size(tx->len, m->len);
+    *tx = (struct snapi_tx){0};
+    port->n_begun--;
+    /* From begin to now others may have been begun: events tell in the order of sending. */
+    base_list_del(&m->link);
+    base_list_add_tail(&conn->messages, &m->link);
+    if (conn->state >= PONY_CONN_ENDED) {
+        m->state = PONY_MESSAGE_UNSENT; /* snapd never hears of it */
+        return;
+    }
+    pony_port_post_message(conn, m);
+}
+
+void pony_port_abandon(struct snapi_conn *base, struct snapi_tx *tx)
+{
+    (void)base;
+    pony_port_message_drop(message_of(tx));
+    *tx = (struct snapi_tx){0};
+}
+
+/* ---- closing ---- */
+
+/* Before snapd heard of it. */
+static void close_unknown(struct pony_port_conn *conn, bool is_abort)
+{
+    if (is_abort) {
+        conn->is_silent = true;
+        pony_port_conn_gone(conn);
+    } else if (conn->state < PONY_CONN_ENDED) {
+        pony_port_number_give(conn->port, &conn->entry);
+        pony_port_conn_end(conn, SHM_REASON_NONE, BASE_E_CLOSED);
+    }
+}
+
+void pony_port_close(struct snapi_conn *base, enum snapi_close how)
+{
+    struct pony_port_conn *conn = conn_of(base);
+    bool is_abort = how == SNAPI_CLOSE_ABORT;
+    bool was_closing = conn->is_closing;
+    conn->is_closing = true;
+    base_list_del(&conn->blocked);
+    if (conn->state == PONY_CONN_GONE) {
+        return;
+    }
+    if (conn->state == PONY_CONN_WAITING) {
+        close_unknown(conn, is_abort);
+        return;
+    }
+    if (is_abort) {
+        conn->is_silent = true;
+        drop_idle_messages(conn);
+    }
+    if (conn->state == PONY_CONN_ENDED || conn->port->is_lost) {
+        return; /* its end is on its way */
+    }
+    if (is_abort) {
+        pony_port_want(conn->port, &conn->entry, PONY_WANT_ABORT);
+    } else if (!was_closing) {
+        pony_port_want(conn->port, &conn->entry, PONY_WANT_CLOSE);
+    }
+}
+
+const char *pony_port_peer(const struct snapi_conn *base)
+{
+    return conn_of(base)->peer;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/span.h"
+#include "transport/pony/port/port.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Handlers return what is wrong with the completion; NULL: nothing. */
+typedef const char *handle_fn(struct pony_port *port, const struct shm_completion *cpl);
+
+static struct pony_port_conn *find_conn(struct pony_port *port, uint32_t number)
+{
+    struct pony_port_entry *entry = pony_port_find(port, number);
+    return entry != NULL && !entry->is_listener
+               ? base_container_of(entry, struct pony_port_conn, entry)
+               : NULL;
+}
+
+static struct pony_port_listener *find_listener(struct pony_port *port, uint32_t number)
+{
+    struct pony_port_entry *entry = pony_port_find(port, number);
+    return entry != NULL && entry->is_listener
+               ? base_container_of(entry, struct pony_port_listener, entry)
+               : NULL;
+}
+
+static const char *on_listening(struct pony_port *port, const struct shm_completion *cpl)
+{
+    struct pony_port_listener *listener = find_listener(port, cpl->conn);
+    if (listener == NULL || (listener->entry.wants & PONY_WANT_OPEN) != 0) {
+        return "LISTENING for a listener that it does not have";
+    }
+    if (cpl->u.listening.service == 0 || listener->address[0] != '\0') {
+        return "LISTENING twice, or for no service";
+    }
+    struct pony_address address = {.is_any_host = true,
+                                   .to.udp_port = cpl->u.listening.udp_port,
+                                   .service = cpl->u.listening.service,
+                                   .instance = cpl->u.listening.instance};
+    char text[PONY_ADDRESS_MAX];
+    pony_address_format(&address, text);
+    pony_port_listener_set_address(listener, text);
+    return NULL;
+}
+
+/* What was given back while the connection was not open is forgotten: it may have arrived. */
+static void drop_held(struct pony_port_conn *conn)
+{
+    base_list_foreach_safe (it, &conn->messages) {
+        struct pony_port_message *m = base_list_entry(it, struct pony_port_message, link);
+        if (m->state == PONY_MESSAGE_HELD) {
+            pony_port_message_drop(m);
+        }
+    }
+}
+
+static const char *on_opened(struct pony_port *port, const struct shm_completion *cpl)
+{
+    struct pony_port_conn *conn = find_conn(port, cpl->conn);
+    if (conn == NULL || conn->state != PONY_CONN_OPENING) {
+        return "OPENED for a connection that does not open";
+    }
+    conn->state = PONY_CONN_OPEN;
+    drop_held(conn);
+    if (!conn->is_closing) {
+        conn->events->on_open(conn->arg, &conn->base);
+    }
+    return NULL;
+}
+
+static const char *on_accepted(struct pony_port *port, const struct shm_completion *cpl)
+{
+    struct pony_port_listener *listener =
+        cpl->tag <= UINT32_MAX ? find_listener(port, (uint32_t)cpl->tag) : NULL;
+    if ((cpl->conn & SHM_CONN_ACCEPTED) == 0 || pony_port_find(port, cpl->conn) != NULL) {
+        return "ACCEPTED with a number that is not free";
+    }
+    if (listener == NULL) {
+        return "ACCEPTED at a listener that it does not have";
+    }
+    struct pony_port_conn *conn = pony_port_conn_create(port, NULL);
+    if (conn == NULL) {
+        return "(out of memory for a connection)";
+    }
+    char peer[PONY_ADDRESS_MAX];
+    pony_address_format_peer(&cpl->u.peer.addr, peer);
+    (void)snprintf(conn->peer, sizeof(conn->peer), "%.*s", PONY_PORT_PEER_MAX - 1, peer);
+    conn->state = PONY_CONN_OPEN;
+    conn->entry.number = cpl->conn;
+    struct pony_port_entry *entry = &conn->entry;
+    HASH_ADD(hh, port->accepted, number, sizeof(entry->number), entry);
+    if (!base_table_has(entry)) {
+        entry->number = 0;
+        conn->is_silent = true;
+        pony_port_conn_gone(conn);
+        return "(out of memory for a connection)";
+    }
+    bool is_wanted = !listener->is_silent && listener->events->on_accept(listener->arg, &conn->base,
+                                                                         &conn->events, &conn->arg);
+    if (!is_wanted) {
+        pony_port_close(&conn->base, SNAPI_CLOSE_ABORT);
+    }
+    return NULL;
+}
+
+static const char *on_received(struct pony_port *port, const struct shm_completion *cpl)
+{
+    struct pony_port_conn *conn = find_conn(port, cpl->conn);
+    uint64_t off = cpl->u.received.off;
+    uint32_t len = cpl->u.received.len;
+    if (conn == NULL || conn->state != PONY_CONN_OPEN) {
+        return "RECEIVED for a connection that is not open";
+    }
+    if (!base_span_fits(off, len, port->map.rx_bytes) || !base_is_aligned(off, 8)) {
+        return "RECEIVED outside the rx region";
+    }
+    if (!conn->is_silent) {
+        conn->events->on_message(conn->arg, &conn->base, port->map.rx + off, len);
+    }
+    return NULL;
+}
+
+static const char *on_sent(struct pony_port *port, const struct shm_completion *cpl)
+{
+    struct pony_port_message *m =
+        base_pool_find(&port->messages, (uint32_t)cpl->tag, (uint32_t)(cpl->tag >> 32));
+    if (m == NULL || m->state != PONY_MESSAGE_POSTED) {
+        return "SENT for a message that it does not have";
+    }
+    struct pony_port_conn *conn = m->conn;
+    if (conn->entry.number != cpl->conn && conn->state != PONY_CONN_ENDED) {
+        return "SENT for a message of another connection";
+    }
+    if ((cpl->flags & SHM_CPL_UNSENT) != 0) {
+        m->state = PONY_MESSAGE_UNSENT;
+    } else if (conn->state == PONY_CONN_OPENING) {
+        m->state = PONY_MESSAGE_HELD;
+    } else {
+        pony_port_message_drop(m);
+    }
+    if (conn->state == PONY_CONN_ENDED) {
+        pony_port_conn_unsettle(conn);
+    }
+    return NULL;
+}
+
+static const char *listener_closed(struct pony_port *port, const struct shm_completion *cpl)
+{
+    struct pony_port_listener *listener = find_listener(port, cpl->conn);
+    if (listener == NULL) {
+        return "CLOSED for a listener that it does not have";
+    }
+    pony_port_number_give(port, &listener->entry);
+    if (listener->is_silent) {
+        base_list_del(&listener->entry.link);
+        base_list_add_tail(&port->gone_listeners, &listener->entry.link);
+        return NULL;
+    }
+    base_logf(port->log, BASE_LOG_WARN, "pony", "a listener was closed by snapd: %s",
+              shm_reason_text((enum shm_reason)cpl->reason));
+    pony_port_listener_set_address(listener, "");
+    return NULL;
+}
+
+static const char *on_closed(struct pony_port *port, const struct shm_completion *cpl)
+{
+    if (cpl->reason >= SHM_REASON_MAX) {
+        return "CLOSED for a reason that does not exist";
+    }
+    if ((cpl->flags & SHM_CPL_LISTENER) != 0) {
+        return listener_closed(port, cpl);
+    }
+    struct pony_port_conn *conn = find_conn(port, cpl->conn);
+    if (conn == NULL || conn->state == PONY_CONN_WAITING || conn->state >= PONY_CONN_ENDED) {
+        return "CLOSED for a connection that it does not have";
+    }
+    base_list_foreach (it, &conn->messages) {
+        struct pony_port_message *m = base_list_entry(it, struct pony_port_message, link);
+        if (m->state == PONY_MESSAGE_HELD && (cpl->flags & SHM_CPL_NEVER_OPENED) != 0) {
+            m->state = PONY_MESSAGE_UNSENT;
+        }
+    }
+    if ((conn->entry.number & SHM_CONN_ACCEPTED) != 0) {
+        /* The engine may give the number out again. One of ours stays taken until all messages
+         * are back. */
+        pony_port_number_give(port, &conn->entry);
+    }
+    pony_port_conn_end(conn, (enum shm_reason)cpl->reason, BASE_OK);
+    return NULL;
+}
+
+static handle_fn *const handlers[SHM_CPL_MAX] = {
+    [SHM_CPL_LISTENING] = on_listening, [SHM_CPL_OPENED] = on_opened,
+    [SHM_CPL_ACCEPTED] = on_accepted,   [SHM_CPL_RECEIVED] = on_received,
+    [SHM_CPL_SENT] = on_sent,           [SHM_CPL_CLOSED] = on_closed,
+};
+
+static void consume(struct pony_port *port, uint32_t n)
+{
+    if (shm_client_consume(&port->map.end, n)) {
+        port->must_ring = true;
+    }
+}
+
+/* Consumed at once, not with the rest of its batch: its memory is worth a write to a shared line. */
+static bool is_large(const struct pony_port *port, const struct shm_completion *cpl)
+{
+    return cpl->kind == SHM_CPL_RECEIVED && cpl->u.received.len > port->map.rx_bytes / 64;
+}
+
+static uint32_t reap_batch(struct pony_port *port, uint32_t n)
+{
+    uint32_t done = 0, consumed = 0;
+    while (done < n && !port->is_lost) {
+        const struct shm_completion *cpl = &port->completions[done++];
+        const char *wrong = handlers[cpl->kind](port, cpl);
+        if (wrong != NULL) {
+            pony_port_lose(port, true, "%s", wrong);
+        }
+        if (is_large(port, cpl)) {
+            consume(port, done - consumed);
+            consumed = done;
+        }
+    }
+    consume(port, done - consumed);
+    return done;
+}
+
+uint32_t pony_port_reap(struct pony_port *port, uint32_t budget)
+{
+    uint32_t done = 0;
+    while (done < budget && !port->is_lost) {
+        uint32_t n;
+        uint32_t max = base_min_u32(budget - done, PONY_PORT_BATCH);
+        if (shm_client_peek(&port->map.end, port->completions, max, &n) != BASE_OK) {
+            pony_port_lose(port, true, "its completion cursor or a completion's kind lies");
+            break;
+        }
+        if (n == 0) {
+            break;
+        }
+        done += reap_batch(port, n);
+    }
+    return done;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/pony/port/tx.h"
+
+#include "base/assert.h"
+#include "base/compiler.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    NONE = UINT32_MAX,
+    SMALLEST = 64,
+    LARGEST = SMALLEST << (PONY_PORT_TX_CLASSES - 1),
+    KEEP_PAGES = PONY_PORT_TX_KEEP_BYTES / PONY_PORT_PAGE_BYTES,
+    PUNCH_PAGES = 64 /* runs shorter than this are not worth a system call */
+};
+
+struct pony_port_tx_page {
+    uint64_t free_mask; /* bit per piece */
+    uint32_t prev, next;
+};
+
+enum base_err pony_port_tx_init(struct pony_port_tx *tx, uint8_t *base, uint64_t bytes)
+{
+    *tx = (struct pony_port_tx){.base = base};
+    uint64_t n_pages = bytes / PONY_PORT_PAGE_BYTES;
+    BASE_ENSURE(n_pages > 0 && n_pages <= INT32_MAX, BASE_E_INVALID);
+    for (int i = 0; i < PONY_PORT_TX_CLASSES; i++) {
+        tx->partial[i] = (uint32_t)NONE;
+    }
+    BASE_TRY(base_pages_init(&tx->pages, (uint32_t)n_pages));
+    tx->slabs = calloc(n_pages, sizeof(*tx->slabs));
+    if (tx->slabs == NULL) {
+        pony_port_tx_fini(tx);
+        return BASE_E_NOMEM;
+    }
+    return BASE_OK;
+}
+
+void pony_port_tx_fini(struct pony_port_tx *tx)
+{
+    base_pages_fini(&tx->pages);
+    free(tx->slabs);
+    *tx = (struct pony_port_tx){0};
+}
+
+static uint64_t all_free(uint8_t class_idx)
+{
+    uint32_t n = PONY_PORT_PAGE_BYTES / SMALLEST >> class_idx;
+    return n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+}
+
+static void link_page(struct pony_port_tx *tx, uint8_t class_idx, uint32_t page)
+{
+    uint32_t head = tx->partial[class_idx];
+    tx->slabs[page].prev = (uint32_t)NONE;
+    tx->slabs[page].next = head;
+    if (head != (uint32_t)NONE) {
+        tx->slabs[head].prev = page;
+    }
+    tx->partial[class_idx] = page;
+}
+
+static void unlink_page(struct pony_port_tx *tx, uint8_t class_idx, uint32_t page)
+{
+    struct pony_port_tx_page *slab = &tx->slabs[page];
+    if (slab->prev != (uint32_t)NONE) {
+        tx->slabs[slab->prev].next = slab->next;
+    } else {
+        tx->partial[class_idx] = slab->next;
+    }
+    if (slab->next != (uint32_t)NONE) {
+        tx->slabs[slab->next].prev = slab->prev;
+    }
+}
+
+static enum base_err take_small(struct pony_port_tx *tx, uint8_t class_idx,
+                                struct pony_port_span *span)
+{
+    uint32_t page = tx->partial[class_idx];
+    if (page == (uint32_t)NONE) {
+        int64_t taken = base_pages_take(&tx->pages, 1);
+        BASE_ENSURE(taken >= 0, BASE_AGAIN);
+        page = (uint32_t)taken;
+        tx->slabs[page].free_mask = all_free(class_idx);
+        link_page(tx, class_idx, page);
+    }
+    struct pony_port_tx_page *slab = &tx->slabs[page];
+    uint32_t piece = (uint32_t)__builtin_ctzll(slab->free_mask);
+    slab->free_mask &= slab->free_mask - 1;
+    if (slab->free_mask == 0) {
+        unlink_page(tx, class_idx, page);
+    }
+    *span = (struct pony_port_span){.off = (uint64_t)page * PONY_PORT_PAGE_BYTES +
+                                           ((uint64_t)piece * SMALLEST << class_idx),
+                                    .class_idx = class_idx};
+    return BASE_OK;
+}
+
+static void give_pages(struct pony_port_tx *tx, uint32_t page, uint32_t n)
+{
+    enum base_err err = base_pages_give(&tx->pages, page, n);
+    base_assert(err == BASE_OK);
+}
+
+static void give_small(struct pony_port_tx *tx, const struct pony_port_span *span)
+{
+    uint32_t page = (uint32_t)(span->off / PONY_PORT_PAGE_BYTES);
+    uint32_t piece = (uint32_t)(span->off % PONY_PORT_PAGE_BYTES / SMALLEST) >> span->class_idx;
+    struct pony_port_tx_page *slab = &tx->slabs[page];
+    uint64_t bit = UINT64_C(1) << piece;
+    base_assert((slab->free_mask & bit) == 0);
+    if (slab->free_mask == 0) {
+        link_page(tx, span->class_idx, page);
+    }
+    slab->free_mask |= bit;
+    /* The last slab of its class is kept, so that one message at a time does not take and give a
+     * page each time. */
+    bool is_only = slab->prev == (uint32_t)NONE && slab->next == (uint32_t)NONE;
+    if (slab->free_mask == all_free(span->class_idx) && !is_only) {
+        unlink_page(tx, span->class_idx, page);
+        give_pages(tx, page, 1);
+    }
+}
+
+/* Gives the kept, wholly free slabs back: one of them may lie in the way of a long run. */
+static bool give_kept_slabs(struct pony_port_tx *tx)
+{
+    bool given = false;
+    for (uint8_t c = 0; c < PONY_PORT_TX_CLASSES; c++) {
+        uint32_t page = tx->partial[c];
+        if (page != (uint32_t)NONE && tx->slabs[page].free_mask == all_free(c)) {
+            unlink_page(tx, c, page);
+            give_pages(tx, page, 1);
+            given = true;
+        }
+    }
+    return given;
+}
+
+static enum base_err take_run(struct pony_port_tx *tx, size_t len, struct pony_port_span *span)
+{
+    uint64_t n = base_div_ceil_u64(len, PONY_PORT_PAGE_BYTES);
+    BASE_ENSURE(n <= tx->pages.n_pages, BASE_AGAIN);
+    int64_t page = base_pages_take(&tx->pages, (uint32_t)n);
+    if (page < 0 && give_kept_slabs(tx)) {
+        page = base_pages_take(&tx->pages, (uint32_t)n);
+    }
+    BASE_ENSURE(page >= 0, BASE_AGAIN);
+    *span = (struct pony_port_span){.off = (uint64_t)page * PONY_PORT_PAGE_BYTES,
+                                    .n_pages = (uint32_t)n,
+                                    .class_idx = PONY_PORT_TX_RUN};
+    return BASE_OK;
+}
+
+/* Gives the memory of pages [page, page + n) back to the system, but for the first KEEP_PAGES of
+ * the region. Failure costs memory, nothing else. */
+static void punch(struct pony_port_tx *tx, uint32_t page, uint32_t n)
+{
+    uint32_t end = page + n;
+    page = base_max_u32(page, KEEP_PAGES);
+    if (page < end) {
+        (void)madvise(tx->base + (size_t)page * PONY_PORT_PAGE_BYTES,
+                      (size_t)(end - page) * PONY_PORT_PAGE_BYTES, MADV_REMOVE);
+    }
+}
+
+static void give_run(struct pony_port_tx *tx, const struct pony_port_span *span)
+{
+    uint32_t page = (uint32_t)(span->off / PONY_PORT_PAGE_BYTES);
+    give_pages(tx, page, span->n_pages);
+    if (tx->pages.n_free == tx->pages.n_pages) {
+        punch(tx, 0, tx->pages.n_pages);
+    } else if (span->n_pages >= PUNCH_PAGES) {
+        punch(tx, page, span->n_pages);
+    }
+}
+
+enum base_err pony_port_tx_take(struct pony_port_tx *tx, size_t len, struct pony_port_span *span)
+{
+    *span = (struct pony_port_span){.class_idx = PONY_PORT_TX_NOTHING};
+    if (len == 0) {
+        return BASE_OK;
+    }
+    if (len > LARGEST) {
+        return take_run(tx, len, span);
+    }
+    uint8_t class_idx = 0;
+    while ((size_t)SMALLEST << class_idx < len) {
+        class_idx++;
+    }
+    return take_small(tx, class_idx, span);
+}
+
+void pony_port_tx_give(struct pony_port_tx *tx, const struct pony_port_span *span)
+{
+    if (span->class_idx == PONY_PORT_TX_NOTHING) {
+        return;
+    }
+    if (span->class_idx == PONY_PORT_TX_RUN) {
+        give_run(tx, span);
+    } else {
+        give_small(tx, span);
+    }
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PONY_PORT_TX_H
+#define PONY_PORT_TX_H
+
+#include "base/error.h"
+#include "base/pages.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Transmit memory: gives out pieces of the tx region, which snapd reads.
+ *
+ * Shape    pieces of up to 2 KiB come from slabs of one page with pieces of 64, 128, ... 2048 bytes;
+ *          larger ones are runs of pages. All 64-aligned and contiguous. The slab and the run at
+ *          the lowest address that were used last are used first, so that lines stay hot.
+ * Memory   what is free is remembered in private memory; nothing in the region is ever read.
+ *          Pages above the first PONY_PORT_TX_KEEP_BYTES go back to the system when large runs, or
+ *          everything, become free.
+ * Threads  one owner
+ */
+enum {
+    PONY_PORT_PAGE_BYTES = 4096,
+    PONY_PORT_TX_CLASSES = 6, /**< 64 << class bytes */
+    PONY_PORT_TX_RUN = PONY_PORT_TX_CLASSES,
+    PONY_PORT_TX_NOTHING, /**< a message of no bytes has no memory */
+    PONY_PORT_TX_KEEP_BYTES = 16 << 20
+};
+
+struct pony_port_tx_page; /* private to tx.c */
+
+struct pony_port_tx {
+    uint8_t *base;
+    struct base_pages pages;
+    struct pony_port_tx_page *slabs;        /**< [pages.n_pages]; used where a page is a slab */
+    uint32_t partial[PONY_PORT_TX_CLASSES]; /**< page with free pieces, head of a list */
+};
+
+/** A piece that was given out. */
+struct pony_port_span {
+    uint64_t off;     /**< in the region */
+    uint32_t n_pages; /**< of a run */
+    uint8_t class_idx;
+};
+
+/** @param bytes  of the region; at least one page. Errors  BASE_E_INVALID, BASE_E_NOMEM */
+BASE_MUST_USE enum base_err pony_port_tx_init(struct pony_port_tx *tx, uint8_t *base,
+                                              uint64_t bytes);
+void pony_port_tx_fini(struct pony_port_tx *tx); /**< accepts a zeroed one */
+
+/** Takes `len` bytes (0 is fine). BASE_AGAIN: not so much in a row is free now. */
+BASE_MUST_USE enum base_err pony_port_tx_take(struct pony_port_tx *tx, size_t len,
+                                              struct pony_port_span *span);
+void pony_port_tx_give(struct pony_port_tx *tx, const struct pony_port_span *span);
+
+#endif
