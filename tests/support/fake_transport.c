@@ -590,6 +590,9 @@ static struct fake_listener *find_listener(enum snap_transport kind, const char 
         }
         base_list_foreach (l, &t->listeners) {
             struct fake_listener *listener = base_list_entry(l, struct fake_listener, link);
+            if (t->kind != kind) {
+                break;
+            }
             bool is_it = kind == SNAP_TRANSPORT_TCP
                              ? strcmp(listener->address, address) == 0
                              : slash != NULL && strcmp(strchr(listener->address, '/'), slash) == 0;

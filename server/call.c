@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/hash.h"
+#include "rpc/status.h"
+#include "server/server_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/**
+ * Calls: from a REQUEST to the handler, and from the answer, given on any thread, to a RESPONSE.
+ */
+enum {
+    BUCKETS_MAX = 8192
+};
+
+enum base_err snapi_server_calls_init(struct snap_server *server)
+{
+    base_list_init(&server->calls);
+    server->n_buckets = base_ceil_pow2_u32(base_min_u32(server->max_calls, BUCKETS_MAX));
+    server->by_id = calloc(server->n_buckets, sizeof(*server->by_id));
+    return server->by_id != NULL ? BASE_OK : BASE_E_NOMEM;
+}
+
+static struct snap_server_call **bucket_of(const struct snapi_server_conn *conn, uint64_t id)
+{
+    const uint64_t key[2] = {(uint64_t)(uintptr_t)conn, id};
+    uint64_t hash = base_hash64(conn->server->hash_seed, key, sizeof(key));
+    return &conn->server->by_id[hash & (conn->server->n_buckets - 1)];
+}
+
+/* Where the call is linked, or the NULL at the end of its chain. */
+static struct snap_server_call **find(const struct snapi_server_conn *conn, uint64_t id)
+{
+    struct snap_server_call **at = bucket_of(conn, id);
+    while (*at != NULL && ((*at)->conn != conn || (*at)->id != id)) {
+        at = &(*at)->hash_next;
+    }
+    return at;
+}
+
+/* The connection is no longer concerned with the call. */
+static void unlink_from_conn(struct snap_server_call *call)
+{
+    if (call->conn == NULL) {
+        return;
+    }
+    struct snap_server_call **at = find(call->conn, call->id);
+    if (*at == call) {
+        *at = call->hash_next;
+    }
+    base_list_del(&call->conn_link);
+    call->conn = NULL;
+}
+
+/* The server is no longer concerned with the call. */
+static void unlink_from_server(struct snap_server_call *call)
+{
+    base_list_del(&call->link);
+    call->server->n_calls--;
+}
+
+/* ---- refusing ---- */
+
+static void send_error(struct snapi_server_conn *conn, uint64_t id, uint8_t flags,
+                       const struct snap_status *status)
+{
+    const struct snapi_outgoing out = {
+        .frame = {.type = SNAPI_RESPONSE,
+                  .flags = flags,
+                  .code = status->code,
+                  .id = id,
+                  .text = status->message,
+                  .text_len = strlen(status->message)},
+    };
+    (void)snapi_server_send(conn, &out);
+}
+
+__attribute__((format(printf, 4, 5))) static void refuse(struct snapi_server_conn *conn,
+                                                         uint64_t id, enum snap_code code,
+                                                         const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    struct snap_status status = snapi_status_vmake(code, fmt, args);
+    va_end(args);
+    send_error(conn, id, SNAPI_RESPONSE_NOT_RUN, &status);
+}
+
+/* ---- request ---- */
+
+static void answer_submitted(struct snap_loop *loop, struct snapi_work *work);
+
+static struct snap_server_call *make_call(struct snapi_server_conn *conn,
+                                          const struct snapi_frame *frame)
+{
+    struct snap_server *server = conn->server;
+    struct snapi_arena *arena = snapi_arena_take(snapi_loop_arenas(server->loop));
+    if (arena == NULL) {
+        return NULL;
+    }
+    struct snap_server_call *call = base_arena_alloc_zero(&arena->mem, sizeof(*call));
+    if (call == NULL) {
+        snapi_arena_give(arena);
+        return NULL;
+    }
+    call->arena = arena;
+    call->server = server;
+    call->conn = conn;
+    call->id = frame->id;
+    call->transport = conn->kind;
+    call->max_message_bytes = snapi_loop_max_message(server->loop);
+    call->deadline_ns = UINT64_MAX;
+    if (frame->timeout_us != 0 && frame->timeout_us < UINT64_MAX / BASE_NS_PER_US) {
+        call->deadline_ns =
+            base_add_sat_u64(snapi_loop_now(server->loop), frame->timeout_us * BASE_NS_PER_US);
+    }
+    atomic_init(&call->state, SNAPI_CALL_LIVE);
+    atomic_init(&call->is_cancelled, 0);
+    snapi_work_init(&call->work, answer_submitted);
+    base_list_init(&call->conn_link);
+    base_list_init(&call->link);
+    memcpy(call->peer, conn->peer, sizeof(call->peer));
+    return call;
+}
+
+/* Decodes and links; NULL when the call has been refused. */
+static struct snap_server_call *admit(struct snapi_server_conn *conn,
+                                      const struct snapi_frame *frame,
+                                      const struct snapi_handler *handler,
+                                      ProtobufCMessage **request)
+{
+    struct snap_server *server = conn->server;
+    struct snap_server_call *call = make_call(conn, frame);
+    if (call == NULL) {
+        refuse(conn, frame->id, SNAP_RESOURCE_EXHAUSTED, "server is out of memory");
+        return NULL;
+    }
+    const struct snapi_unpack in = {
+        .type = handler->method->request,
+        .data = frame->body,
+        .len = frame->body_len,
+        .max_message_bytes = snapi_loop_max_message(server->loop),
+    };
+    enum base_err err = snapi_message_unpack(call->arena, &in, request);
+    if (err != BASE_OK) {
+        snapi_arena_give(call->arena);
+        refuse(conn, frame->id,
+               err == BASE_E_MALFORMED ? SNAP_INVALID_ARGUMENT : SNAP_RESOURCE_EXHAUSTED,
+               "request of %s: %s", handler->method->name, base_error_last_note());
+        return NULL;
+    }
+    call->method = handler->method;
+    struct snap_server_call **bucket = bucket_of(conn, frame->id);
+    call->hash_next = *bucket;
+    *bucket = call;
+    base_list_add_tail(&conn->calls, &call->conn_link);
+    base_list_add_tail(&server->calls, &call->link);
+    server->n_calls++;
+    return call;
+}
+
+void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame)
+{
+    struct snap_server *server = conn->server;
+    if (*find(conn, frame->id) != NULL) {
+        snapi_server_conn_abort(conn, "it used the number of a call in flight again");
+        return;
+    }
+    if (server->phase != SNAPI_SERVER_OPEN) {
+        refuse(conn, frame->id, SNAP_UNAVAILABLE, "server is stopping");
+        return;
+    }
+    const struct snapi_handler *handler =
+        snapi_registry_find(&server->registry, frame->text, frame->text_len);
+    if (handler == NULL || handler->typed == NULL) {
+        refuse(conn, frame->id, SNAP_UNIMPLEMENTED, "method %.*s is not served here",
+               (int)frame->text_len, frame->text);
+        return;
+    }
+    if (server->n_calls >= server->max_calls) {
+        refuse(conn, frame->id, SNAP_RESOURCE_EXHAUSTED,
+               "server has %u unanswered calls, its max_calls", server->n_calls);
+        return;
+    }
+    ProtobufCMessage *request;
+    struct snap_server_call *call = admit(conn, frame, handler, &request);
+    if (call != NULL) {
+        handler->method->dispatch(handler->typed, call, request, handler->arg);
+    }
+}
+
+static void set_cancelled(struct snap_server_call *call)
+{
+    atomic_store_explicit(&call->is_cancelled, 1, memory_order_relaxed);
+}
+
+void snapi_server_on_cancel(struct snapi_server_conn *conn, uint64_t id)
+{
+    struct snap_server_call *call = *find(conn, id);
+    if (call != NULL) {
+        set_cancelled(call);
+    }
+}
+
+void snapi_server_cancel_all(struct snapi_server_conn *conn)
+{
+    struct base_list *link;
+    while ((link = base_list_first(&conn->calls)) != NULL) {
+        struct snap_server_call *call = base_list_entry(link, struct snap_server_call, conn_link);
+        set_cancelled(call);
+        unlink_from_conn(call);
+    }
+}
+
+void snapi_server_orphan_calls(struct snap_server *server)
+{
+    const struct snap_status status = snap_status_make(SNAP_UNAVAILABLE, "server stopped");
+    base_list_foreach_safe (it, &server->calls) {
+        struct snap_server_call *call = base_list_entry(it, struct snap_server_call, link);
+        struct snapi_server_conn *conn = call->conn;
+        uint64_t id = call->id;
+        uint32_t live = SNAPI_CALL_LIVE;
+        bool was_read = atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+        set_cancelled(call);
+        unlink_from_conn(call);
+        base_list_del(&call->link);
+        /* R1: pairs with A1 in answer(): after this the call is the application's alone. */
+        if (atomic_compare_exchange_strong_explicit(&call->state, &live, SNAPI_CALL_ORPHANED,
+                                                    memory_order_acq_rel, memory_order_acquire)) {
+            server->n_calls--;
+        }
+        if (conn != NULL && was_read) {
+            send_error(conn, id, 0, &status);
+        }
+    }
+}
+
+/* ---- answer ---- */
+
+/* As owner: the call ends. */
+static void end_call(struct snap_server_call *call)
+{
+    unlink_from_conn(call);
+    unlink_from_server(call);
+}
+
+static void answer_as_owner(struct snap_server_call *call, const struct snapi_outgoing *out)
+{
+    struct snap_server *server = call->server;
+    struct snapi_server_conn *conn = call->conn;
+    bool is_read = conn != NULL && !conn->is_closing &&
+                   atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+    end_call(call);
+    if (is_read) {
+        struct snapi_outgoing with_arena = *out;
+        with_arena.arena = call->arena;
+        (void)snapi_server_send(conn, &with_arena);
+    } else {
+        snapi_arena_give(call->arena);
+    }
+    snapi_server_step(server);
+}
+
+static void answer_submitted(struct snap_loop *loop, struct snapi_work *work)
+{
+    (void)loop;
+    struct snap_server_call *call = base_container_of(work, struct snap_server_call, work);
+    struct snap_server *server = call->server;
+    struct snapi_server_conn *conn = call->conn;
+    const uint8_t *data = call->reply.data;
+    bool is_read = conn != NULL && !conn->is_closing && data != NULL &&
+                   atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+    end_call(call);
+    if (is_read) {
+        snapi_server_send_packed(conn, data, call->reply.len, call->arena);
+    } else {
+        snapi_arena_give(call->arena);
+    }
+    snapi_server_step(server);
+}
+
+/* Packs on the thread that answers, into the call's own arena. */
+static void pack_reply(struct snap_server_call *call, const struct snapi_outgoing *out)
+{
+    if (atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) != 0) {
+        return;
+    }
+    call->reply.len = snapi_frame_size(&out->frame);
+    call->reply.data = base_arena_alloc(&call->arena->mem, call->reply.len);
+    if (call->reply.data == NULL) {
+        return;
+    }
+    uint8_t *body = snapi_frame_put(&out->frame, call->reply.data);
+    if (out->message != NULL) {
+        snapi_message_pack(out->message, body);
+    }
+}
+
+static void answer(struct snap_server_call *call, struct snapi_outgoing *out)
+{
+    uint32_t live = SNAPI_CALL_LIVE;
+    /* A1: pairs with R1 in snapi_server_orphan_calls(). From LIVE to ANSWERING keeps the server. */
+    if (!atomic_compare_exchange_strong_explicit(&call->state, &live, SNAPI_CALL_ANSWERING,
+                                                 memory_order_acq_rel, memory_order_acquire)) {
+        snapi_arena_give(call->arena);
+        return;
+    }
+    struct snap_loop *loop = call->server->loop;
+    if (snapi_loop_is_forked(loop)) {
+        return;
+    }
+    out->frame.type = SNAPI_RESPONSE;
+    out->frame.id = call->id;
+    if (snapi_loop_try_enter(loop)) {
+        answer_as_owner(call, out);
+        snapi_loop_leave(loop);
+        return;
+    }
+    pack_reply(call, out);
+    snapi_loop_submit(loop, &call->work);
+}
+
+static void answer_status(struct snap_server_call *call, const struct snap_status *status)
+{
+    struct snapi_outgoing out = {
+        .frame = {.code = status->code == SNAP_OK ? (uint16_t)SNAP_INTERNAL : status->code,
+                  .text = status->message,
+                  .text_len = strlen(status->message)},
+    };
+    answer(call, &out);
+}
+
+void snap_server_fail(struct snap_server_call *call, enum snap_code code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    struct snap_status status = snapi_status_vmake(code, fmt, args);
+    va_end(args);
+    answer_status(call, &status);
+}
+
+void snap_server_reply(struct snap_server_call *call, const ProtobufCMessage *response)
+{
+    const struct snap_method *method = call->method;
+    if (response == NULL || response->descriptor != method->response) {
+        snap_server_fail(call, SNAP_INTERNAL, "handler of %s answered with %s, not %s",
+                         method->name, response == NULL ? "NULL" : response->descriptor->name,
+                         method->response->name);
+        return;
+    }
+    struct snapi_outgoing out = {.message = response,
+                                 .frame.body_len = snapi_message_size(response)};
+    if (out.frame.body_len > call->max_message_bytes) {
+        snap_server_fail(call, SNAP_RESOURCE_EXHAUSTED,
+                         "response of %zu bytes is longer than the server's max_message_bytes %zu",
+                         out.frame.body_len, call->max_message_bytes);
+        return;
+    }
+    answer(call, &out);
+}
+
+/* ---- what a handler may ask: nothing here touches the server, which may be gone ---- */
+
+uint64_t snap_server_call_time_left_us(const struct snap_server_call *call)
+{
+    if (call->deadline_ns == UINT64_MAX) {
+        return UINT64_MAX;
+    }
+    return base_sub_sat_u64(call->deadline_ns, base_clock_now_ns()) / BASE_NS_PER_US;
+}
+
+int snap_server_call_is_cancelled(const struct snap_server_call *call)
+{
+    return atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) != 0;
+}
+
+const char *snap_server_call_peer(const struct snap_server_call *call)
+{
+    return call->peer;
+}
+
+enum snap_transport snap_server_call_transport(const struct snap_server_call *call)
+{
+    return call->transport;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SERVER_SERVER_IMPL_H
+#define SERVER_SERVER_IMPL_H
+
+#include "rpc/frame.h"
+#include "rpc/loop.h"
+#include "rpc/message.h"
+#include "server/registry.h"
+
+#include <snaprpc/server.h>
+
+#include <stdatomic.h>
+
+/**
+ * Inside of the server; shared by server.c, conn.c and call.c only.
+ *
+ * Threads  the owner of the loop, but for what is atomic and what says otherwise
+ */
+enum {
+    SNAPI_SERVER_LISTENERS_MAX = 32, /**< one of them for Pony */
+    SNAPI_PEER_MAX = 64,
+    SNAPI_HELLO_TIMEOUT_S = 10, /**< for the client's first frame */
+    SNAPI_FLUSH_TIMEOUT_S = 2   /**< for a connection to take what is queued when it is closed */
+};
+
+/** A server stops in steps; each ends by itself or by its timer. */
+enum snapi_server_phase {
+    SNAPI_SERVER_OPEN,
+    SNAPI_SERVER_DRAINING, /**< no new calls; unanswered ones have `grace` */
+    SNAPI_SERVER_FLUSHING  /**< no calls; connections are flushed and closed; then it is freed */
+};
+
+struct snapi_server_listener {
+    struct snap_server *server;
+    struct snapi_listener *listener;
+    enum snap_transport kind;
+};
+
+struct snap_server {
+    struct snap_loop *loop;
+    struct snapi_member member;
+    struct snapi_registry registry;
+    uint32_t max_calls;
+    enum snapi_server_phase phase;
+    struct base_timer stop_timer;
+    struct snapi_work step_work;
+    _Atomic uint32_t port;            /**< any thread reads it */
+    struct snapi_waiter *stop_waiter; /**< snap_server_stop(); NULL: nobody waits */
+    struct snapi_server_listener listeners[SNAPI_SERVER_LISTENERS_MAX];
+    uint32_t n_listeners;
+    char pony_address[SNAPI_FRAME_TEXT_MAX + 1]; /**< what HELLO says; "" none */
+    struct base_list conns;
+    struct base_list calls;
+    uint32_t n_calls;                 /**< unanswered */
+    struct snap_server_call **by_id;  /**< [n_buckets], chained by hash_next */
+    uint32_t n_buckets;               /**< power of two */
+    uint64_t hash_seed;               /**< strangers choose the ids */
+    struct base_log_limit complaints; /**< about peers */
+};
+
+/** A connection from a client. */
+struct snapi_server_conn {
+    struct snap_server *server;
+    struct snapi_conn *conn;
+    enum snap_transport kind;
+    struct base_list link;
+    struct base_list calls;   /**< unanswered */
+    struct base_list pending; /**< struct pending in conn.c: sent when there is room */
+    size_t pending_bytes;
+    bool has_hello;          /**< the client's first frame came */
+    bool is_accepting;       /**< within on_accept */
+    bool is_doomed;          /**< was to be aborted then */
+    bool is_closing;         /**< close(FLUSH) was called; what comes is ignored */
+    struct base_timer timer; /**< HELLO, then FLUSH */
+    char peer[SNAPI_PEER_MAX];
+};
+
+/**
+ * Whose a call is. LIVE: it waits for its answer. ANSWERING: the application answers; the server
+ * stays until that has arrived. ORPHANED: the server is gone or has ended it; the application's
+ * answer frees it and touches nothing else.
+ */
+enum snapi_call_state {
+    SNAPI_CALL_LIVE,
+    SNAPI_CALL_ANSWERING,
+    SNAPI_CALL_ORPHANED
+};
+
+/** Lies in its own arena, with its request and perhaps its packed reply. */
+struct snap_server_call {
+    struct snapi_arena *arena;
+    struct snap_server *server;     /**< not to be touched when ORPHANED */
+    struct snapi_server_conn *conn; /**< NULL: gone */
+    const struct snap_method *method;
+    struct base_list link;      /**< of the server */
+    struct base_list conn_link; /**< of the connection */
+    struct snap_server_call *hash_next;
+    uint64_t id;
+    uint64_t deadline_ns;     /**< UINT64_MAX: none */
+    size_t max_message_bytes; /**< of a response */
+    enum snap_transport transport;
+    _Atomic uint32_t state;        /**< enum snapi_call_state */
+    _Atomic uint32_t is_cancelled; /**< nobody will read the answer */
+    struct snapi_work work;        /**< brings `reply` to the owner */
+
+    struct {
+        uint8_t *data; /**< a frame, in the arena; NULL: out of memory */
+        size_t len;
+    } reply;
+
+    char peer[SNAPI_PEER_MAX];
+};
+
+/* ---- conn.c ---- */
+
+extern const struct snapi_listener_events snapi_server_listener_events;
+
+/** What goes into a frame's body: a message, or bytes, or nothing. */
+struct snapi_outgoing {
+    struct snapi_frame frame;        /**< body_len is set; body only for bytes */
+    const ProtobufCMessage *message; /**< packed into the body; or NULL */
+    struct snapi_arena *arena;       /**< is given back, now or when it has been sent; or NULL */
+};
+
+/** Sends, or keeps until there is room. False: it has aborted the connection, which is freed. */
+bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoing *out);
+
+/** A whole frame that was packed elsewhere, in `arena`. */
+void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *data, size_t len,
+                              struct snapi_arena *arena);
+
+/** HELLO with the present Pony address to all TCP connections. */
+void snapi_server_say_hello(struct snap_server *server);
+
+/** GOAWAY to all. */
+void snapi_server_say_goaway(struct snap_server *server, const char *why);
+
+/** Flushes and closes; it is gone after a while. */
+void snapi_server_conn_close(struct snapi_server_conn *conn);
+
+/** Drops everything now; the connection is freed. `why` NULL: nothing is logged. */
+void snapi_server_conn_abort(struct snapi_server_conn *conn, const char *why);
+
+/* ---- call.c ---- */
+
+/** A REQUEST came. May free the connection. */
+void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame);
+void snapi_server_on_cancel(struct snapi_server_conn *conn, uint64_t id);
+
+/** The connection goes: its calls stay until they are answered, but nobody will read it. */
+void snapi_server_cancel_all(struct snapi_server_conn *conn);
+
+/** Ends all LIVE calls with UNAVAILABLE; those being answered come in soon. */
+void snapi_server_orphan_calls(struct snap_server *server);
+
+/** Errors: BASE_E_NOMEM. */
+BASE_MUST_USE enum base_err snapi_server_calls_init(struct snap_server *server);
+
+/* ---- server.c ---- */
+
+/** After a call or connection has ended: a stopping server goes a step further, later. */
+void snapi_server_step(struct snap_server *server);
+
+void snapi_server_complain(struct snap_server *server, const char *peer, const char *why);
+
+#endif

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rpc/status.h"
+#include "test_messages.pb-c.h"
+#include "tests/support/cmocka_all.h"
+#include "tests/unit/server/scripted_client.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct host host;
+static struct scripted client;
+
+static int setup(void **state)
+{
+    (void)state;
+    host_open(&host, NULL, NULL);
+    scripted_open(&client, &host, true);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    scripted_close(&client, &host);
+    host_close(&host);
+    for (uint32_t i = 0; i < host.n_held; i++) {
+        snap_server_fail(host.held[i], SNAP_INTERNAL, "late"); /* frees it */
+    }
+    return 0;
+}
+
+static void expect_error(uint64_t id, enum snap_code code, bool was_run, const char *text)
+{
+    const struct heard *h = scripted_response(&client, id);
+    assert_int_equal(h->frame.code, code);
+    assert_int_equal(h->frame.flags, was_run ? 0 : SNAPI_RESPONSE_NOT_RUN);
+    if (strstr(h->text, text) == NULL) {
+        fail_msg("\"%s\" is not in \"%s\"", text, h->text);
+    }
+}
+
+/* ---- calls ---- */
+
+static void a_call_is_answered_with_its_number_and_message(void **state)
+{
+    (void)state;
+    scripted_call(&client, "Echo", 42, "hello");
+    host_settle(&host);
+    const struct heard *h = scripted_response(&client, 42);
+    assert_int_equal(h->frame.code, SNAP_OK);
+    assert_int_equal(h->frame.flags, 0);
+    Snaptest__Ping *ping = snaptest__ping__unpack(NULL, h->frame.body_len, h->body);
+    assert_string_equal(ping->text, "hello");
+    snaptest__ping__free_unpacked(ping, NULL);
+}
+
+static void an_unknown_method_is_unimplemented_by_name(void **state)
+{
+    (void)state;
+    scripted_call(&client, "Nope", 1, "");
+    scripted_call(&client, "Missing", 2, "");
+    host_settle(&host);
+    expect_error(1, SNAP_UNIMPLEMENTED, false, "snaptest.Test/Nope");
+    expect_error(2, SNAP_UNIMPLEMENTED, false, "snaptest.Test/Missing");
+    assert_int_equal(host.n_run, 0);
+}
+
+static void an_undecodable_request_is_an_invalid_argument(void **state)
+{
+    (void)state;
+    const struct snapi_frame frame = {.type = SNAPI_REQUEST,
+                                      .id = 1,
+                                      .text = "snaptest.Test/Echo",
+                                      .text_len = 18,
+                                      .body = (const uint8_t *)"\xff\xff",
+                                      .body_len = 2};
+    scripted_send(&client, &frame);
+    host_settle(&host);
+    expect_error(1, SNAP_INVALID_ARGUMENT, false, "snaptest.Ping");
+    assert_int_equal(host.n_run, 0);
+}
+
+static void a_handlers_error_arrives_with_its_message(void **state)
+{
+    (void)state;
+    scripted_call(&client, "Fail", 1, "5 is\nlost");
+    scripted_call(&client, "Fail", 2, "0");
+    scripted_call(&client, "Fail", 3, "99");
+    host_settle(&host);
+    expect_error(1, SNAP_NOT_FOUND, true, "because 5 is\nlost");
+    expect_error(2, SNAP_INTERNAL, true, "because 0");
+    expect_error(3, SNAP_UNKNOWN, true, "because 99");
+}
+
+static void a_response_of_another_type_is_internal(void **state)
+{
+    (void)state;
+    scripted_call(&client, "WrongType", 1, "");
+    host_settle(&host);
+    expect_error(1, SNAP_INTERNAL, true, "snaptest.Empty");
+}
+
+static void metadata_is_skipped(void **state)
+{
+    (void)state;
+    const struct snapi_frame frame = {.type = SNAPI_REQUEST,
+                                      .id = 1,
+                                      .text = "snaptest.Test/Echo",
+                                      .text_len = 18,
+                                      .meta = (const uint8_t *)"whatever",
+                                      .meta_len = 8,
+                                      .body = (const uint8_t *)"\x08\x07",
+                                      .body_len = 2};
+    scripted_send(&client, &frame);
+    host_settle(&host);
+    const struct heard *h = scripted_response(&client, 1);
+    assert_int_equal(h->frame.body_len, 2);
+    assert_memory_equal(h->body, "\x08\x07", 2);
+}
+
+/* ---- limits ---- */
+
+static void reopen(const struct snap_loop_options *loop_options,
+                   const struct snap_server_options *options)
+{
+    scripted_close(&client, &host);
+    host_close(&host);
+    host_open(&host, loop_options, options);
+    scripted_open(&client, &host, true);
+}
+
+static void calls_past_max_calls_are_refused_as_not_run(void **state)
+{
+    (void)state;
+    struct snap_server_options options = SNAP_SERVER_OPTIONS_INIT;
+    options.max_calls = 2;
+    reopen(NULL, &options);
+    scripted_call(&client, "Hold", 1, "");
+    scripted_call(&client, "Hold", 2, "");
+    scripted_call(&client, "Echo", 3, "");
+    host_settle(&host);
+    expect_error(3, SNAP_RESOURCE_EXHAUSTED, false, "max_calls");
+    snap_server_fail(host.held[1], SNAP_ABORTED, "x");
+    host.n_held = 1;
+    scripted_call(&client, "Echo", 4, "");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 4)->frame.code, SNAP_OK);
+}
+
+static void a_response_past_the_limit_is_named(void **state)
+{
+    (void)state;
+    struct snap_loop_options options = SNAP_LOOP_OPTIONS_INIT;
+    options.max_message_bytes = 1000;
+    reopen(&options, NULL);
+    scripted_call(&client, "Big", 1, "997"); /* 3 bytes of tag and length */
+    scripted_call(&client, "Big", 2, "998");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 1)->frame.body_len, 1000);
+    expect_error(2, SNAP_RESOURCE_EXHAUSTED, true, "max_message_bytes 1000");
+}
+
+static void a_request_past_the_limit_is_refused_as_not_run(void **state)
+{
+    (void)state;
+    struct snap_loop_options options = SNAP_LOOP_OPTIONS_INIT;
+    options.max_message_bytes = 1000;
+    reopen(&options, NULL);
+    static uint8_t body[1001] = {0x12, 0xe6, 0x07}; /* payload of 998 */
+    struct snapi_frame frame = {.type = SNAPI_REQUEST,
+                                .id = 1,
+                                .text = "snaptest.Test/Echo",
+                                .text_len = 18,
+                                .body = body,
+                                .body_len = 1001};
+    scripted_send(&client, &frame);
+    host_settle(&host);
+    expect_error(1, SNAP_RESOURCE_EXHAUSTED, false, "max_message_bytes");
+}
+
+/* ---- what a handler sees ---- */
+
+static void the_deadline_reaches_the_handler(void **state)
+{
+    (void)state;
+    struct snapi_frame frame = {
+        .type = SNAPI_REQUEST, .id = 1, .text = "snaptest.Test/Hold", .text_len = 18};
+    const uint64_t timeouts[] = {0, 60000000, 1, UINT64_MAX};
+    for (uint64_t i = 0; i < 4; i++) {
+        frame.id = i + 1;
+        frame.timeout_us = timeouts[i];
+        scripted_send(&client, &frame);
+    }
+    host_settle(&host);
+    assert_int_equal(snap_server_call_time_left_us(host.held[0]), UINT64_MAX);
+    assert_in_range(snap_server_call_time_left_us(host.held[1]), 30000000, 60000000);
+    while (snap_server_call_time_left_us(host.held[2]) != 0) {
+    }
+    assert_int_equal(snap_server_call_time_left_us(host.held[3]), UINT64_MAX);
+}
+
+static void a_cancelled_call_is_told_and_its_answer_dropped(void **state)
+{
+    (void)state;
+    scripted_call(&client, "Hold", 1, "");
+    host_settle(&host);
+    assert_false(snap_server_call_is_cancelled(host.held[0]));
+    const struct snapi_frame other = {.type = SNAPI_CANCEL, .id = 2};
+    scripted_send(&client, &other);
+    host_settle(&host);
+    assert_false(snap_server_call_is_cancelled(host.held[0]));
+    const struct snapi_frame cancel = {.type = SNAPI_CANCEL, .id = 1};
+    scripted_send(&client, &cancel);
+    host_settle(&host);
+    assert_true(snap_server_call_is_cancelled(host.held[0]));
+    snap_server_fail(host.held[0], SNAP_ABORTED, "x");
+    host.n_held = 0;
+    host_settle(&host);
+    assert_null(scripted_find(&client, SNAPI_RESPONSE, 1));
+}
+
+static void a_call_outlives_its_connection(void **state)
+{
+    (void)state;
+    scripted_call(&client, "Hold", 1, "");
+    host_settle(&host);
+    fake_break(SNAP_TRANSPORT_TCP);
+    host_settle(&host);
+    assert_true(client.is_closed);
+    assert_true(snap_server_call_is_cancelled(host.held[0]));
+    assert_string_equal(snap_server_call_peer(host.held[0]), "fake:1");
+    assert_int_equal(snap_server_call_transport(host.held[0]), SNAP_TRANSPORT_TCP);
+    snap_server_fail(host.held[0], SNAP_ABORTED, "x");
+    host.n_held = 0;
+}
+
+static void two_connections_may_use_the_same_numbers(void **state)
+{
+    (void)state;
+    struct scripted other;
+    scripted_open(&other, &host, true);
+    scripted_call(&client, "Hold", 1, "");
+    scripted_call(&other, "Hold", 1, "");
+    host_settle(&host);
+    assert_int_equal(host.n_held, 2);
+    const struct snapi_frame cancel = {.type = SNAPI_CANCEL, .id = 1};
+    scripted_send(&other, &cancel);
+    host_settle(&host);
+    assert_false(snap_server_call_is_cancelled(host.held[0]));
+    assert_true(snap_server_call_is_cancelled(host.held[1]));
+    scripted_close(&other, &host);
+}
+
+/* ---- answers from other threads ---- */
+
+static void *answer_held(void *arg)
+{
+    struct snap_server_call *call = arg;
+    Snaptest__Ping reply = SNAPTEST__PING__INIT;
+    reply.text = (char *)"from afar";
+    snap_server_reply(call, &reply.base);
+    return NULL;
+}
+
+static void answers_may_come_from_any_thread(void **state)
+{
+    (void)state;
+
+    enum {
+        N = 32
+    };
+
+    for (uint64_t i = 1; i <= N; i++) {
+        scripted_call(&client, "Hold", i, "");
+    }
+    host_poll_until(&host, &host.n_held, N);
+    pthread_t thread[N];
+    uint32_t heard_before = client.n_heard;
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(pthread_create(&thread[i], NULL, answer_held, host.held[i]), 0);
+        (void)snap_loop_poll(host.loop, 0);
+    }
+    host_poll_until(&host, &client.n_heard, heard_before + N);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+        assert_int_equal(scripted_response(&client, (uint64_t)i + 1)->frame.code, SNAP_OK);
+    }
+    host.n_held = 0;
+}
+
+/* ---- back-pressure ---- */
+
+static void answers_wait_for_room_and_none_is_lost(void **state)
+{
+    (void)state;
+    for (uint64_t i = 1; i <= 20; i++) {
+        scripted_call(&client, "Echo", i, "x");
+    }
+    scripted_call(&client, "Hold", 21, "");
+    fake_set_again(SNAP_TRANSPORT_TCP, true);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 21);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, answer_held, host.held[0]), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    host.n_held = 0;
+    host_settle(&host);
+    assert_null(scripted_find(&client, SNAPI_RESPONSE, 1));
+    fake_set_again(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    for (uint64_t i = 1; i <= 21; i++) {
+        assert_int_equal(scripted_response(&client, i)->frame.code, SNAP_OK);
+    }
+}
+
+static void a_client_that_never_reads_is_dropped(void **state)
+{
+    (void)state;
+    struct snap_loop_options options = SNAP_LOOP_OPTIONS_INIT;
+    options.max_message_bytes = 2 * 1024 * 1024;
+    reopen(&options, NULL);
+    struct scripted good;
+    scripted_open(&good, &host, true);
+    for (uint64_t i = 1; i <= 30; i++) {
+        scripted_call(&client, "Big", i, "1000000");
+    }
+    scripted_call(&good, "Hold", 1, "");
+    fake_set_again(SNAP_TRANSPORT_TCP, true);
+    host_settle(&host); /* 16 MiB and two messages may wait: it has gone past that */
+    assert_true(client.is_closed);
+    fake_set_again(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    assert_false(good.is_closed);
+    scripted_close(&good, &host);
+}
+
+/* ---- peers that break the rules ---- */
+
+static void expect_closed_and_others_served(void)
+{
+    host_settle(&host);
+    assert_true(client.is_closed);
+    struct scripted other;
+    scripted_open(&other, &host, true);
+    scripted_call(&other, "Echo", 1, "");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&other, 1)->frame.code, SNAP_OK);
+    scripted_close(&other, &host);
+}
+
+static void a_malformed_frame_ends_only_its_connection(void **state)
+{
+    (void)state;
+    scripted_send_bytes(&client, "garbage", 7);
+    expect_closed_and_others_served();
+}
+
+static void an_empty_frame_ends_its_connection(void **state)
+{
+    (void)state;
+    scripted_send_bytes(&client, "", 0);
+    expect_closed_and_others_served();
+}
+
+static void a_response_to_a_server_ends_its_connection(void **state)
+{
+    (void)state;
+    const struct snapi_frame frame = {.type = SNAPI_RESPONSE, .id = 1};
+    scripted_send(&client, &frame);
+    expect_closed_and_others_served();
+}
+
+static void a_number_in_use_ends_its_connection(void **state)
+{
+    (void)state;
+    scripted_call(&client, "Hold", 7, "");
+    scripted_call(&client, "Echo", 7, "");
+    expect_closed_and_others_served();
+}
+
+static void a_first_frame_other_than_hello_ends_its_connection(void **state)
+{
+    (void)state;
+    scripted_close(&client, &host);
+    scripted_open(&client, &host, false);
+    scripted_call(&client, "Echo", 1, "");
+    expect_closed_and_others_served();
+    assert_int_equal(host.n_run, 1);
+}
+
+static void no_version_in_common_is_told_with_a_reason(void **state)
+{
+    (void)state;
+    scripted_close(&client, &host);
+    scripted_open(&client, &host, false);
+    const struct snapi_frame hello = {.type = SNAPI_HELLO, .version_min = 2, .version_max = 9};
+    scripted_send(&client, &hello);
+    host_settle(&host);
+    const struct heard *h = scripted_find(&client, SNAPI_GOAWAY, 0);
+    assert_non_null(h);
+    assert_int_equal(h->frame.code, SNAP_FAILED_PRECONDITION);
+    assert_non_null(strstr(h->text, "2 to 9"));
+    expect_closed_and_others_served();
+    assert_int_equal(client.why, BASE_E_CLOSED);
+}
+
+static void a_later_client_that_also_knows_our_version_is_served(void **state)
+{
+    (void)state;
+    scripted_close(&client, &host);
+    scripted_open(&client, &host, false);
+    const struct snapi_frame hello = {.type = SNAPI_HELLO, .version_min = 1, .version_max = 9};
+    scripted_send(&client, &hello);
+    scripted_call(&client, "Echo", 1, "");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 1)->frame.code, SNAP_OK);
+}
+
+static void a_ping_is_answered_with_its_token(void **state)
+{
+    (void)state;
+    const struct snapi_frame ping = {.type = SNAPI_PING, .id = 0xfeedface};
+    const struct snapi_frame pong = {.type = SNAPI_PONG, .id = 1};
+    const struct snapi_frame goaway = {.type = SNAPI_GOAWAY};
+    scripted_send(&client, &pong);
+    scripted_send(&client, &goaway);
+    scripted_send(&client, &ping);
+    host_settle(&host);
+    assert_non_null(scripted_find(&client, SNAPI_PONG, 0xfeedface));
+    assert_false(client.is_closed);
+}
+
+/* ---- addresses ---- */
+
+static const struct heard *last_heard(void)
+{
+    return &client.heard[client.n_heard - 1];
+}
+
+static void the_pony_address_is_told_first_and_whenever_it_changes(void **state)
+{
+    (void)state;
+    assert_int_equal(client.heard[0].frame.type, SNAPI_HELLO);
+    assert_int_equal(strncmp(client.heard[0].text, "pony:*:4741/", 12), 0);
+    fake_set_state(SNAP_TRANSPORT_PONY, SNAPI_TRANSPORT_DOWN);
+    host_settle(&host);
+    assert_int_equal(client.n_heard, 2);
+    assert_int_equal(last_heard()->frame.type, SNAPI_HELLO);
+    assert_string_equal(last_heard()->text, "");
+    fake_set_state(SNAP_TRANSPORT_PONY, SNAPI_TRANSPORT_UP);
+    host_settle(&host);
+    assert_string_equal(last_heard()->text, client.heard[0].text);
+}
+
+static void over_pony_the_same_service_is_served(void **state)
+{
+    (void)state;
+    struct scripted pony;
+    scripted_connect(&pony, &host, SNAP_TRANSPORT_PONY, client.heard[0].text);
+    assert_string_equal(pony.heard[0].text, "");
+    scripted_hello(&pony);
+    scripted_call(&pony, "Echo", 1, "");
+    scripted_call(&pony, "Hold", 2, "");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&pony, 1)->frame.code, SNAP_OK);
+    assert_int_equal(snap_server_call_transport(host.held[0]), SNAP_TRANSPORT_PONY);
+    assert_string_equal(snap_server_call_peer(host.held[0]), "pony:fake:4741");
+    scripted_close(&pony, &host);
+}
+
+static void where_tcp_is_forced_there_is_no_pony_address(void **state)
+{
+    (void)state;
+    struct snap_loop_options options = SNAP_LOOP_OPTIONS_INIT;
+    options.transport = SNAP_TRANSPORT_TCP;
+    reopen(&options, NULL);
+    assert_string_equal(client.heard[0].text, "");
+}
+
+static void an_address_in_use_already_exists(void **state)
+{
+    (void)state;
+    struct snap_status status = snap_server_listen(host.server, host.address);
+    assert_int_equal(status.code, SNAP_ALREADY_EXISTS);
+    assert_non_null(strstr(status.message, host.address));
+    status = snap_server_listen(host.server, "127.0.0.1:0");
+    assert_true(snap_ok(&status));
+    assert_int_equal(snap_server_listen(host.server, NULL).code, SNAP_INVALID_ARGUMENT);
+}
+
+static void listeners_are_bounded(void **state)
+{
+    (void)state;
+    for (int i = 2; i < 32; i++) { /* one TCP and one Pony are there */
+        struct snap_status status = snap_server_listen(host.server, "127.0.0.1:0");
+        assert_true(snap_ok(&status));
+    }
+    assert_int_equal(snap_server_listen(host.server, "127.0.0.1:0").code, SNAP_RESOURCE_EXHAUSTED);
+}
+
+static void services_are_added_once_and_before_listening(void **state)
+{
+    (void)state;
+    static const struct snap_method method = {.name = "x.Y/Z"};
+    static const struct snap_method *const list[] = {&method};
+    static const struct snap_service service = {"x.Y", list, 1};
+    snap_any_fn *const handlers[] = {NULL};
+    assert_int_equal(snap_server_add(host.server, &service, handlers, NULL).code,
+                     SNAP_FAILED_PRECONDITION);
+    struct snap_server *server;
+    struct snap_status status = snap_server_create(host.loop, NULL, &server);
+    assert_true(snap_ok(&status));
+    assert_int_equal(snap_server_port(server), 0);
+    status = snap_server_add(server, &service, handlers, NULL);
+    assert_true(snap_ok(&status));
+    status = snap_server_add(server, &service, handlers, NULL);
+    assert_int_equal(status.code, SNAP_ALREADY_EXISTS);
+    assert_non_null(strstr(status.message, "x.Y/Z"));
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(a_call_is_answered_with_its_number_and_message),
+        CASE(an_unknown_method_is_unimplemented_by_name),
+        CASE(an_undecodable_request_is_an_invalid_argument),
+        CASE(a_handlers_error_arrives_with_its_message),
+        CASE(a_response_of_another_type_is_internal),
+        CASE(metadata_is_skipped),
+        CASE(calls_past_max_calls_are_refused_as_not_run),
+        CASE(a_response_past_the_limit_is_named),
+        CASE(a_request_past_the_limit_is_refused_as_not_run),
+        CASE(the_deadline_reaches_the_handler),
+        CASE(a_cancelled_call_is_told_and_its_answer_dropped),
+        CASE(a_call_outlives_its_connection),
+        CASE(two_connections_may_use_the_same_numbers),
+        CASE(answers_may_come_from_any_thread),
+        CASE(answers_wait_for_room_and_none_is_lost),
+        CASE(a_client_that_never_reads_is_dropped),
+        CASE(a_malformed_frame_ends_only_its_connection),
+        CASE(an_empty_frame_ends_its_connection),
+        CASE(a_response_to_a_server_ends_its_connection),
+        CASE(a_number_in_use_ends_its_connection),
+        CASE(a_first_frame_other_than_hello_ends_its_connection),
+        CASE(no_version_in_common_is_told_with_a_reason),
+        CASE(a_later_client_that_also_knows_our_version_is_served),
+        CASE(a_ping_is_answered_with_its_token),
+        CASE(the_pony_address_is_told_first_and_whenever_it_changes),
+        CASE(over_pony_the_same_service_is_served),
+        CASE(where_tcp_is_forced_there_is_no_pony_address),
+        CASE(an_address_in_use_already_exists),
+        CASE(listeners_are_bounded),
+        CASE(services_are_added_once_and_before_listening),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
