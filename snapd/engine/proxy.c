@@ -10,6 +10,11 @@
 
 void snapd_proxy_run(struct snapd_engine *engine, struct snapd_work *work)
 {
+    if (!engine->is_started) {
+        /* No thread: before the start, or after the end. */
+        work->run(work);
+        return;
+    }
     while (!snapd_mailbox_post(&engine->mailbox, work)) {
         (void)sched_yield();
     }

@@ -18,7 +18,7 @@ enum {
     SNAPD_STATUS_COUNTERS = 96
 };
 
-/** Runs `work` on the engine's thread. */
+/** Runs `work` on the engine's thread; here, when that was not started or has ended. */
 void snapd_proxy_run(struct snapd_engine *engine, struct snapd_work *work);
 
 /** Attaches an application and watches its doorbell (which stays the caller's). */

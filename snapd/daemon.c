@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapd/daemon.h"
+
+#include "base/fd.h"
+#include "base/rng.h"
+#include "snapd/control/listen.h"
+#include "snapd/control/server.h"
+#include "snapd/device/fault.h"
+#include "snapd/device/loop.h"
+#include "snapd/device/route.h"
+#include "snapd/device/udp.h"
+#include "snapd/engine/runtime.h"
+#include "snapd/pony/module.h"
+#include "snapd/version.h"
+#include "transport/pony/abi/socket_path.h"
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    LOOP_SLOTS = 256 /* packets under way between two engines */
+};
+
+struct daemon {
+    const struct snapd_config *config;
+    const struct base_log *log;
+    struct snapd_listen listen;
+    struct snapd_server server;
+    struct snapd_pony pony;
+    struct snapd_loop_fabric *fabric;
+    struct snapd_waker wakers[SNAPD_ENGINES_MAX];
+    struct snapd_engine *engines[SNAPD_ENGINES_MAX];
+    uint32_t n_engines;
+    struct snapd_module net; /**< watches the host's addresses */
+    int netlink_fd;
+    uint64_t instance;
+    uint32_t mtu_bytes;
+};
+
+static enum base_err open_socket(struct daemon *d)
+{
+    enum base_err err = snapd_listen_inherit(&d->listen);
+    if (err != BASE_E_NOT_FOUND) {
+        return err;
+    }
+    char path[PONY_SOCKET_PATH_MAX];
+    BASE_TRY(pony_socket_path(d->config->socket, PONY_SOCKET_LISTEN, path));
+    return snapd_listen_open(&d->listen, path, d->config->socket_mode);
+}
+
+/* Every port costs three descriptors. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static enum base_err open_device(struct daemon *d, uint32_t idx, struct snapd_dev **dev)
+{
+    const struct snapd_config *c = d->config;
+    const struct snapd_udp_config udp = {
+        .listen = c->listen,
+        .port_offset = (uint16_t)idx,
+        .has_segmentation = c->has_segmentation != 0,
+        .buffer_bytes = c->socket_buffer_bytes,
+        .log = d->log,
+    };
+    BASE_TRY(snapd_udp_create(&udp, dev));
+    if (c->n_engines > 1) {
+        struct snapd_dev *net = *dev;
+        struct snapd_dev *loop = NULL;
+        enum base_err err =
+            snapd_loop_create(d->fabric, idx, net->ops->udp_port(net), &d->wakers[idx], &loop);
+        if (err != BASE_OK) {
+            net->ops->destroy(net);
+            return err;
+        }
+        BASE_TRY(snapd_route_create(net, loop, dev));
+    }
+    if (snapd_fault_is_on(&c->fault)) {
+        struct snapd_fault_config fault = c->fault;
+        /* Engines meet different fates, each time the same ones. */
+        fault.seed += idx;
+        BASE_TRY(snapd_fault_create(&fault, *dev, dev));
+    }
+    return BASE_OK;
+}
+
+static struct pony_engine_config pony_config(const struct daemon *d, const struct snapd_dev *dev,
+                                             uint64_t seed)
+{
+    const struct snapd_config *c = d->config;
+    struct pony_engine_config pony;
+    pony_engine_config_init(&pony);
+    pony.instance = d->instance;
+    pony.seed = seed;
+    pony.udp_port = dev->ops->udp_port(dev);
+    pony.mtu_bytes = d->mtu_bytes;
+    pony.max_apps = c->max_ports;
+    pony.max_flows = c->flows;
+    pony.max_packets = c->packets;
+    pony.window_max_pkts = c->window_pkts;
+    pony.rto_min_ns = c->rto_min_ns;
+    pony.rto_max_ns = c->rto_max_ns;
+    pony.keepalive_ns = c->keepalive_ns;
+    pony.dead_ns = c->dead_ns;
+    pony.hello_timeout_ns = c->hello_timeout_ns;
+    pony.idle_ns = c->idle_ns;
+    pony.full_checksum = c->packet_checksum == SNAPD_CHECKSUM_FULL;
+    pony.congestion_control = c->congestion_control[0] != '\0' ? c->congestion_control : NULL;
+    pony.log = d->log;
+    return pony;
+}
+
+static enum base_err make_engine(struct daemon *d, uint32_t idx)
+{
+    struct snapd_dev *dev = NULL;
+    uint64_t seed = 0;
+    BASE_TRY(base_random_bytes(&seed, sizeof(seed)));
+    BASE_TRY(open_device(d, idx, &dev));
+    const struct snapd_engine_config config = {
+        .idx = idx,
+        .dev = dev,
+        .pony = pony_config(d, dev, seed),
+        .idle_policy = (enum snapd_idle_policy)d->config->idle_policy,
+        .spin_ns = d->config->spin_ns,
+        .log = d->log,
+    };
+    enum base_err err = snapd_engine_create(&config, &d->wakers[idx], &d->engines[idx]);
+    if (err != BASE_OK) {
+        dev->ops->destroy(dev);
+        return err;
+    }
+    d->n_engines++;
+    base_logf(d->log, BASE_LOG_INFO, "engine", "engine %u at %s, packets of %u bytes%s", idx,
+              dev->ops->address(dev), d->mtu_bytes,
+              snapd_fault_is_on(&d->config->fault) ? ", with faults on purpose" : "");
+    return BASE_OK;
+}
+
+static void tell_addresses(struct daemon *d)
+{
+    struct snapd_local_addrs addrs;
+    snapd_local_addrs_read(&addrs);
+    for (uint32_t i = 0; i < d->n_engines; i++) {
+        snapd_proxy_set_local(d->engines[i], &addrs);
+    }
+}
+
+static enum base_err make_engines(struct daemon *d)
+{
+    const struct snapd_config *c = d->config;
+    d->mtu_bytes = c->mtu_bytes != 0 ? c->mtu_bytes : snapd_udp_auto_mtu();
+    while (d->instance == 0) {
+        BASE_TRY(base_random_bytes(&d->instance, sizeof(d->instance)));
+    }
+    for (uint32_t i = 0; i < SNAPD_ENGINES_MAX; i++) {
+        d->wakers[i].fd = -1;
+    }
+    for (uint32_t i = 0; i < c->n_engines; i++) {
+        BASE_TRY(snapd_waker_init(&d->wakers[i]));
+    }
+    if (c->n_engines > 1) {
+        const struct snapd_loop_config loop = {
+            .n_engines = c->n_engines, .mtu_bytes = d->mtu_bytes, .slots = LOOP_SLOTS};
+        BASE_TRY(snapd_loop_fabric_create(&loop, &d->fabric));
+    }
+    for (uint32_t i = 0; i < c->n_engines; i++) {
+        BASE_TRY(make_engine(d, i));
+    }
+    tell_addresses(d);
+    for (uint32_t i = 0; i < c->n_engines; i++) {
+        BASE_TRY(snapd_engine_start(d->engines[i]));
+    }
+    return BASE_OK;
+}
+
+/* Module Net: tells the engines when the host's addresses change. */
+
+static bool net_serve(struct snapd_module *module, struct snapd_session *s,
+                      const Pony__Control__Request *request)
+{
+    (void)module;
+    (void)s;
+    (void)request;
+    return false;
+}
+
+static void net_ignore_session(struct snapd_module *module, struct snapd_session *s)
+{
+    (void)module;
+    (void)s;
+}
+
+static int net_fd(const struct snapd_module *module)
+{
+    const char *at = (const char *)module - offsetof(struct daemon, net);
+    return ((const struct daemon *)(const void *)at)->netlink_fd;
+}
+
+static void net_on_wake(struct snapd_module *module)
+{
+    struct daemon *d = base_container_of(module, struct daemon, net);
+    uint8_t bytes[4096];
+    /* What the messages say does not matter: all addresses are read anew. */
+    while (recv(d->netlink_fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
+    }
+    tell_addresses(d);
+}
+
+static void net_on_tick(struct snapd_module *module, uint64_t now_ns)
+{
+    (void)module;
+    (void)now_ns;
+}
+
+static const struct snapd_module_ops net_ops = {
+    .name = "net",
+    .serve = net_serve,
+    .on_writable = net_ignore_session,
+    .on_gone = net_ignore_session,
+    .fd = net_fd,
+    .on_wake = net_on_wake,
+    .on_tick = net_on_tick,
+};
+
+static void open_netlink(struct daemon *d)
+{
+    const struct sockaddr_nl name = {.nl_family = AF_NETLINK,
+                                     .nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
+    d->net.ops = &net_ops;
+    d->netlink_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (d->netlink_fd >= 0 &&
+        bind(d->netlink_fd, (const struct sockaddr *)&name, sizeof(name)) != 0) {
+        base_fd_close(&d->netlink_fd);
+    }
+}
+
+static enum base_err make_control(struct daemon *d)
+{
+    const struct snapd_pony_config pony = {
+        .config = d->config,
+        .log = d->log,
+        .server = &d->server,
+        .instance = d->instance,
+        .engines = d->engines,
+        .n_engines = d->n_engines,
+    };
+    BASE_TRY(snapd_pony_init(&d->pony, &pony));
+    BASE_TRY(snapd_server_add_module(&d->server, &d->pony.module));
+    open_netlink(d);
+    return d->netlink_fd >= 0 ? snapd_server_add_module(&d->server, &d->net) : BASE_OK;
+}
+
+static enum base_err start(struct daemon *d)
+{
+    BASE_TRY(open_socket(d));
+    raise_file_limit();
+    const struct snapd_server_config server = {
+        .listen = &d->listen, .log = d->log, .max_sessions = d->config->max_sessions};
+    BASE_TRY(snapd_server_init(&d->server, &server));
+    BASE_TRY(make_engines(d));
+    return make_control(d);
+}
+
+static void stop(struct daemon *d)
+{
+    /* The threads end first, each telling its peers; then ports are taken apart on this one. */
+    for (uint32_t i = 0; i < d->n_engines; i++) {
+        snapd_engine_stop(d->engines[i]);
+    }
+    snapd_server_fini(&d->server);
+    snapd_pony_fini(&d->pony);
+    for (uint32_t i = 0; i < d->n_engines; i++) {
+        snapd_engine_destroy(d->engines[i]);
+    }
+    for (uint32_t i = 0; i < SNAPD_ENGINES_MAX; i++) {
+        snapd_waker_fini(&d->wakers[i]);
+    }
+    snapd_loop_fabric_destroy(d->fabric);
+    base_fd_close(&d->netlink_fd);
+    snapd_listen_close(&d->listen);
+}
+
+enum base_err snapd_daemon_run(const struct snapd_config *config, const struct base_log *log)
+{
+    struct daemon *d = calloc(1, sizeof(*d));
+    BASE_ENSURE(d != NULL, BASE_E_NOMEM);
+    d->config = config;
+    d->log = log;
+    d->listen.fd = -1;
+    d->netlink_fd = -1;
+    for (uint32_t i = 0; i < SNAPD_ENGINES_MAX; i++) {
+        d->wakers[i].fd = -1;
+    }
+    enum base_err err = start(d);
+    if (err == BASE_OK) {
+        base_logf(log, BASE_LOG_INFO, "control", "snapd %s ready at %s", SNAPD_VERSION,
+                  d->listen.path);
+        snapd_notify("READY=1");
+        err = snapd_server_run(&d->server);
+        snapd_notify("STOPPING=1");
+    }
+    stop(d);
+    free(d);
+    return err;
+}
