@@ -2,7 +2,7 @@
 PRESET ?= dev
 JOBS   ?= $(shell nproc)
 
-.PHONY: all build test style format deps clean
+.PHONY: all build test demo style format deps clean
 all: build
 
 build/$(PRESET)/build.ninja:
@@ -17,6 +17,11 @@ deps:
 test: deps
 	$(MAKE) build PRESET=$(PRESET)
 	ctest --preset $(PRESET) -j $(JOBS) -LE tidy
+
+# Release code, as a user would run it.
+demo: deps
+	$(MAKE) build PRESET=release
+	scripts/demo.sh build/release
 
 style: build/$(PRESET)/build.ninja
 	ctest --preset $(PRESET) -L style

@@ -316,7 +316,8 @@ static bool run(struct fetch *fetch, const char *target, const struct arguments 
     if (snap_ok(&status)) {
         status = snap_channel_open(fetch->loop, target, NULL, &fetch->channel);
     }
-    bool ok = report(&status, target) && walk(fetch, "");
+    char root[] = "";
+    bool ok = report(&status, target) && walk(fetch, root);
     for (int i = 0; ok && i < arguments->n_passes; i++) {
         fetch->pass = i + 1;
         ok = pass(fetch, arguments->wants_pony[i]);
