@@ -7,8 +7,10 @@
  *   more than 3 % of the packets lost       window * 0.75
  *   rtt > target = 2 * min rtt + 4 ms       window * max(0.7, 1 - 0.5 * (rtt - target) / rtt)
  * otherwise, while the window is what limits the flow: doubling per round trip until the first
- * decrease, then by a sixteenth per round trip. Never below 16 packets: with 30 % of the packets
- * dropped whatever the rate, a smaller window would only add timeouts.
+ * decrease, then by a sixteenth per round trip. Loss and delay never bring it below 32 packets:
+ * where 30 % of the packets are dropped whatever the rate, a smaller one only adds timeouts (16
+ * packets carried a fifteenth of what 32 did in the simulator). Timeouts in a row do: they mean that
+ * nothing gets through; from there it doubles per round trip up to 32.
  *
  * The 4 ms: on hosts whose engines share cores with applications a round trip holds scheduling
  * delays of milliseconds that are no queue in the network.
@@ -29,14 +31,15 @@ struct delay {
 _Static_assert(sizeof(struct delay) <= PONY_CC_STATE_MAX, "state lies in the flow");
 
 static const double WINDOW_INITIAL = 64;
-static const double WINDOW_MIN = 16;
+static const double WINDOW_MIN = 32;
+static const double WINDOW_SILENT = 4; /* after timeouts in a row */
 static const double LOSS_TOLERATED = 0.03;
 static const uint64_t QUEUE_NS = (uint64_t)4 * BASE_NS_PER_MS;
 
-static void set_window(struct delay *delay, double pkts)
+static void set_window(struct delay *delay, double pkts, double least)
 {
-    if (pkts < WINDOW_MIN) {
-        pkts = WINDOW_MIN;
+    if (pkts < least) {
+        pkts = least;
     }
     if (pkts > delay->window_max_pkts) {
         pkts = delay->window_max_pkts;
@@ -51,7 +54,7 @@ static void delay_init(void *state, const struct pony_cc_config *config, uint64_
     delay->is_starting = true;
     delay->round_start_ns = now_ns;
     delay->least_ns = UINT64_MAX;
-    set_window(delay, WINDOW_INITIAL);
+    set_window(delay, WINDOW_INITIAL, WINDOW_MIN);
 }
 
 /* A round trip has passed: decrease if what was seen in it says so. */
@@ -69,9 +72,9 @@ static void end_round(struct delay *delay, uint64_t now_ns, uint64_t min_rtt_ns)
         by_delay = by_delay < 0.7 ? 0.7 : by_delay;
         factor = by_delay < factor ? by_delay : factor;
     }
-    if (factor < 1) {
+    if (factor < 1 && delay->window_pkts > WINDOW_MIN) {
         delay->is_starting = false;
-        set_window(delay, delay->window_pkts * factor);
+        set_window(delay, delay->window_pkts * factor, WINDOW_MIN);
     }
     delay->round_start_ns = now_ns;
     delay->least_ns = UINT64_MAX;
@@ -88,8 +91,9 @@ static void delay_on_ack(void *state, const struct pony_cc_ack *ack)
         delay->least_ns = ack->rtt_ns;
     }
     if ((double)ack->n_inflight >= 0.75 * delay->window_pkts) {
-        double step = delay->is_starting ? 1 : 1.0 / 16;
-        set_window(delay, delay->window_pkts + step * ack->n_acked);
+        bool is_fast = delay->is_starting || delay->window_pkts < WINDOW_MIN;
+        double step = is_fast ? 1 : 1.0 / 16;
+        set_window(delay, delay->window_pkts + step * ack->n_acked, WINDOW_SILENT);
     }
     if (ack->now_ns - delay->round_start_ns >= ack->srtt_ns) {
         end_round(delay, ack->now_ns, ack->min_rtt_ns);
@@ -106,9 +110,9 @@ static void delay_on_timeout(void *state, const struct pony_cc_loss *loss, uint3
 {
     struct delay *delay = state;
     delay->n_lost += loss->n_lost;
-    if (n_in_row >= 2) {
+    if (n_in_row >= 3) {
         delay->is_starting = false;
-        set_window(delay, delay->window_pkts / 2);
+        set_window(delay, delay->window_pkts / 2, WINDOW_SILENT);
     }
 }
 

@@ -47,9 +47,9 @@ uint64_t pony_rtt_rto_ns(const struct pony_rtt *rtt)
     uint64_t rto_ns =
         rtt->srtt_ns == 0 ? (uint64_t)PONY_RTT_INITIAL_RTO_NS : rtt->srtt_ns + 4 * rtt->rttvar_ns;
     rto_ns = base_max_u64(rto_ns, rtt->rto_min_ns);
-    if (rtt->n_backoff > 0) {
-        uint64_t doubled = rto_ns << rtt->n_backoff;
-        rto_ns = doubled >> rtt->n_backoff == rto_ns ? doubled : rtt->rto_max_ns;
+    if (rtt->n_backoff > 1) {
+        uint64_t doubled = rto_ns << (rtt->n_backoff - 1);
+        rto_ns = doubled >> (rtt->n_backoff - 1) == rto_ns ? doubled : rtt->rto_max_ns;
     }
     return base_min_u64(rto_ns, rtt->rto_max_ns);
 }

@@ -8,7 +8,8 @@
  * Round trip time of a flow and the retransmission timeout that follows from it (PX-30..PX-33).
  *
  * Shape    srtt and rttvar as exponential averages (1/8, 1/4); rto = srtt + 4 rttvar within
- *          [min, max], doubled for each timeout in a row; the least RTT of the last 10 to 20 s
+ *          [min, max], doubled for each timeout in a row but the first (the floor is far above
+ *          most round trips already); the least RTT of the last 10 to 20 s
  * Units    ns
  * Source   RFC 6298; Swift section 3.6 (end-to-end RTT, the peer's queueing included)
  */
