@@ -287,6 +287,11 @@ static bool fill(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out
         packet->frames_len += p->payload_len;
         p->payload_len = 0;
         p->payload = NULL;
+        if (p->owner != NULL) { /* nothing refers to its memory any more */
+            struct pony_tx_msg *owner = p->owner;
+            p->owner = NULL;
+            table->config.events->released(table->config.ctx, flow, owner, true);
+        }
     }
     pony_sent_window_push(&flow->sent, packet, now_ns);
     pony_flow_count(table, PONY_FLOW_C_TX_DATA);
