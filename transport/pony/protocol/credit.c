@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/pony/protocol/credit.h"
+
+#include "base/compiler.h"
+#include "transport/pony/protocol/rxmem.h"
+
+static uint64_t held(const struct pony_credit *credit)
+{
+    return (uint64_t)pony_credit_left(credit) + credit->in_use;
+}
+
+static bool is_low(const struct pony_credit *credit)
+{
+    return pony_credit_left(credit) < credit->floor / 2;
+}
+
+/* Every change of what a connection holds goes between these two. */
+static void leave_sums(struct pony_credit_pool *pool, const struct pony_credit *credit)
+{
+    pool->unused -= pony_credit_left(credit);
+    pool->excess -= base_sub_sat_u64(held(credit), credit->floor);
+    pool->n_low -= is_low(credit);
+}
+
+static void join_sums(struct pony_credit_pool *pool, const struct pony_credit *credit)
+{
+    pool->unused += pony_credit_left(credit);
+    pool->excess += base_sub_sat_u64(held(credit), credit->floor);
+    pool->n_low += is_low(credit);
+}
+
+/* What may be held beyond floors: all but the floors, also those of connections yet to come. */
+static uint64_t excess_max(const struct pony_credit_pool *pool)
+{
+    uint64_t to_come = (uint64_t)(pool->max_conns - pool->n_conns) * PONY_CREDIT_FLOOR_MIN;
+    uint64_t spare = base_sub_sat_u64(pool->cap, pool->floors);
+    return base_max_u64(base_sub_sat_u64(spare, to_come), spare / 8);
+}
+
+static uint32_t target(const struct pony_credit_pool *pool, const struct pony_credit *credit)
+{
+    uint64_t share = base_sub_sat_u64(excess_max(pool), pool->excess) / 8;
+    return credit->floor + (uint32_t)base_min_u64(share, PONY_CREDIT_SHARE_MAX);
+}
+
+void pony_credit_pool_init(struct pony_credit_pool *pool, uint64_t cap, uint32_t max_conns)
+{
+    *pool = (struct pony_credit_pool){.cap = cap, .max_conns = max_conns};
+    base_list_init(&pool->waiting);
+}
+
+static void grant(struct pony_credit_pool *pool, struct pony_credit *credit, uint64_t potential,
+                  uint32_t want)
+{
+    uint64_t can = base_sub_sat_u64(potential, pool->unused);
+    uint32_t n = (uint32_t)base_min_u64(want, can) & ~(uint32_t)(PONY_RX_ALIGN - 1);
+    leave_sums(pool, credit);
+    credit->limit += n;
+    join_sums(pool, credit);
+    if (!is_low(credit)) {
+        base_list_del(&credit->wait);
+    } else if (!base_list_is_linked(&credit->wait)) {
+        base_list_add_tail(&pool->waiting, &credit->wait);
+    }
+}
+
+bool pony_credit_open(struct pony_credit_pool *pool, struct pony_credit *credit, uint64_t potential)
+{
+    *credit = (struct pony_credit){0};
+    base_list_init(&credit->wait);
+    uint64_t spare = base_sub_sat_u64(pool->cap, pool->floors);
+    if (pool->n_conns == pool->max_conns || spare < PONY_CREDIT_FLOOR_MIN) {
+        return false;
+    }
+    uint64_t share = excess_max(pool) / 16;
+    credit->floor =
+        (uint32_t)base_max_u64(base_min_u64(share, PONY_CREDIT_FLOOR_MAX), PONY_CREDIT_FLOOR_MIN);
+    credit->floor &= ~(uint32_t)(2 * PONY_RX_ALIGN - 1);
+    pool->floors += credit->floor;
+    pool->n_conns++;
+    join_sums(pool, credit);
+    grant(pool, credit, potential, target(pool, credit));
+    return true;
+}
+
+void pony_credit_close(struct pony_credit_pool *pool, struct pony_credit *credit)
+{
+    leave_sums(pool, credit);
+    pool->floors -= credit->floor;
+    pool->n_conns--;
+    base_list_del(&credit->wait);
+}
+
+uint32_t pony_credit_eager_max(const struct pony_credit *credit)
+{
+    return base_min_u32(credit->floor / 2, PONY_EAGER_MAX_BYTES);
+}
+
+bool pony_credit_charge(struct pony_credit_pool *pool, struct pony_credit *credit, uint32_t charge)
+{
+    if (charge > pony_credit_left(credit)) {
+        return false;
+    }
+    leave_sums(pool, credit);
+    credit->used += charge;
+    credit->in_use += charge;
+    join_sums(pool, credit);
+    return true;
+}
+
+void pony_credit_consume(struct pony_credit_pool *pool, struct pony_credit *credit, uint32_t charge)
+{
+    leave_sums(pool, credit);
+    credit->in_use -= charge;
+    join_sums(pool, credit);
+}
+
+bool pony_credit_grant(struct pony_credit_pool *pool, struct pony_credit *credit,
+                       uint64_t potential)
+{
+    uint32_t goal = target(pool, credit);
+    uint64_t want = base_sub_sat_u64(goal, held(credit));
+    /* A frame for each message would cost more than it brings. With nothing in use, want is
+     * below these two bounds only while at least half a floor is left. */
+    if (want * 4 < goal || want * 2 < credit->floor) {
+        return false;
+    }
+    uint32_t before = credit->limit;
+    grant(pool, credit, potential, (uint32_t)want);
+    return credit->limit != before;
+}
+
+struct pony_credit *pony_credit_next_waiting(struct pony_credit_pool *pool, uint64_t potential)
+{
+    struct base_list *first = base_list_first(&pool->waiting);
+    if (first == NULL) {
+        return NULL;
+    }
+    struct pony_credit *credit = base_list_entry(first, struct pony_credit, wait);
+    bool may_go = base_sub_sat_u64(potential, pool->unused) >= credit->floor / 2;
+    return may_go ? credit : NULL;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PONY_PROTOCOL_FRAMES_H
+#define PONY_PROTOCOL_FRAMES_H
+
+#include "base/endian.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * Frames: what the operation layers of two engines tell each other inside a flow's packets.
+ *
+ * Shape    little-endian; eight bytes common to all (type, flags or reason, data length, connection
+ *          number of the receiver), then 32-bit words by type, then data (SMALL and FRAG only).
+ *          Frames follow each other without padding up to the end of the packet.
+ * Trust    decoding checks type, reserved bits and that everything lies inside the packet; what
+ *          the values mean is for receive.c
+ * Source   docs/protocol.md, "Frames"; PX-60..PX-66
+ */
+
+enum pony_frame_type {
+    PONY_FRAME_OPEN = 1,      /**< conn: the opener's number */
+    PONY_FRAME_OPEN_OK = 2,   /**< conn: the opener's; own_conn: the acceptor's */
+    PONY_FRAME_REFUSE = 3,    /**< conn: the opener's; reason */
+    PONY_FRAME_SMALL = 4,     /**< a whole eager message */
+    PONY_FRAME_FRAG = 5,      /**< a piece of a message */
+    PONY_FRAME_RTS = 6,       /**< a large message asks for memory */
+    PONY_FRAME_GRANT = 7,     /**< it has memory */
+    PONY_FRAME_CREDIT = 8,    /**< how far eager messages may go, cumulative */
+    PONY_FRAME_CLOSE = 9,     /**< no more messages; how many there were */
+    PONY_FRAME_CLOSE_OK = 10, /**< all of them arrived, the connection is gone here */
+    PONY_FRAME_RESET = 11,    /**< the connection is gone here; reason */
+    PONY_FRAME_MAX = 12
+};
+
+enum {
+    PONY_FRAME_ORDERED = 1u << 0, /**< SMALL, FRAG, RTS: seq counts the stream's lane */
+    PONY_FRAME_EAGER = 1u << 1,   /**< FRAG: spends credit; else it was granted */
+
+    PONY_OPEN_BYTES = 24,
+    PONY_OPEN_OK_BYTES = 20,
+    PONY_SMALL_BYTES = 16,
+    PONY_FRAG_BYTES = 28,
+    PONY_RTS_BYTES = 28,
+    PONY_FRAME_BYTES_MAX = 28 /**< of any frame without its data */
+};
+
+/** A decoded frame. Fields that its type does not have are 0. */
+struct pony_frame {
+    uint8_t type;   /**< enum pony_frame_type */
+    uint8_t flags;  /**< PONY_FRAME_ORDERED, _EAGER */
+    uint8_t reason; /**< enum shm_reason, not checked */
+    uint32_t conn;
+    uint32_t own_conn;
+    uint32_t msg_no; /**< CLOSE: how many messages there were */
+    uint32_t total_bytes;
+    uint32_t off;
+    uint32_t stream;
+    uint32_t seq;
+    uint32_t rts_no;
+    uint32_t limit_bytes; /**< OPEN, OPEN_OK, CREDIT: cumulative credit */
+    uint32_t eager_max_bytes;
+    uint64_t service;
+    const uint8_t *data; /**< in the packet */
+    uint32_t data_len;
+};
+
+/** Bytes of a frame of `type` without data; 0: there is no such type. */
+uint32_t pony_frame_bytes(uint8_t type);
+
+/** Reads the next frame. False: malformed. Not to be called at the end of the packet. */
+bool pony_frame_get(struct base_cursor *from, struct pony_frame *frame);
+
+/** Writes a frame without its data, whose length goes in; returns bytes written. The caller has
+ *  seen that PONY_FRAME_BYTES_MAX, or what pony_frame_bytes() says, fits. */
+uint32_t pony_frame_put(uint8_t *to, const struct pony_frame *frame);
+
+#endif
