@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PONY_PROTOCOL_CONN_H
+#define PONY_PROTOCOL_CONN_H
+
+#include "base/list.h"
+#include "transport/pony/abi/shm.h"
+#include "transport/pony/protocol/credit.h"
+#include "transport/pony/protocol/message.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * Connection: message streams between two applications; one end of it.
+ *
+ * Shape    remote (over the link of a flow) or local (`peer` is the other end, same engine). Both
+ *          run the same code: frames go into packets, or straight into the peer's handler.
+ * Numbers  `number` is ours on the wire: pool index below, generation above. `shm_number` is the
+ *          application's name for it.
+ * Life     OPENING/ACCEPTING -> OPEN -> CLOSING -> ENDED; see the table in docs/protocol.md.
+ *          ENDED: over for the peer and for new commands; the struct stays until frames that
+ *          must still be sent (RESET, CLOSE_OK) are in a packet and no packet refers to the
+ *          application's memory. ABORTING: over for the application, but the peer's number, which
+ *          RESET needs, is not known yet.
+ * Order    streams share 64 lanes (stream modulo 64): ordered messages of a lane are handed over
+ *          in order. Constant memory, and no head-of-line blocking between 64 streams.
+ * Memory   from the engine's pool; below 2 KiB (static assert)
+ * Threads  one engine
+ */
+struct pony_app;
+struct pony_engine;
+struct pony_link;
+
+enum {
+    PONY_LANES = 64,
+    PONY_RTS_MAX = 4, /**< large messages of a connection that wait for GRANT at once */
+    PONY_CONN_BYTES_MAX = 2048
+};
+
+enum pony_conn_state {
+    PONY_CONN_OPENING,   /**< OPEN is to be sent or was; only OPEN_OK, REFUSE, RESET may come */
+    PONY_CONN_ACCEPTING, /**< nothing but OPEN_OK or RESET may be sent until the opener is heard:
+                              it knows our number then */
+    PONY_CONN_OPEN,
+    PONY_CONN_CLOSING,  /**< our application closed; CLOSE follows the last message */
+    PONY_CONN_ABORTING, /**< given up while OPENING: RESET goes out when OPEN_OK comes */
+    PONY_CONN_ENDED,
+    PONY_CONN_N_STATES
+};
+
+/** Frames to be sent. */
+enum {
+    PONY_CTL_OPEN = 1u << 0,
+    PONY_CTL_OPEN_OK = 1u << 1,
+    PONY_CTL_CREDIT = 1u << 2,
+    PONY_CTL_CLOSE_OK = 1u << 3,
+    PONY_CTL_RESET = 1u << 4
+};
+
+/** How the peer is told of the end. */
+enum pony_tell {
+    PONY_TELL_NOTHING,
+    PONY_TELL_RESET,
+    PONY_TELL_CLOSE_OK
+};
+
+struct pony_conn {
+    /* Sending. */
+    struct pony_engine *engine;
+    struct pony_app *app;   /**< NULL: gone */
+    struct pony_link *link; /**< NULL: local, or the flow is dead */
+    struct pony_conn *peer; /**< local: the other end; NULL: remote, or gone */
+    uint8_t state;          /**< enum pony_conn_state; written by conn.c only */
+    uint8_t ctl;            /**< PONY_CTL_* */
+    uint8_t reason;         /**< enum shm_reason of the end */
+    bool is_local;
+    bool is_close_sent;
+    bool is_told;     /**< the application has its CLOSED */
+    bool was_open;    /**< the application may have got messages through */
+    bool is_flushing; /**< closed while OPENING: goes on to CLOSING once open */
+    uint32_t number;
+    uint32_t peer_number;
+    uint32_t tx_limit; /**< credit that the peer granted in all, modulo 2^32 */
+    uint32_t tx_used;  /**< charges of eager messages begun, modulo 2^32 */
+    uint32_t tx_eager_max;
+    uint32_t next_msg_no;
+    uint32_t next_rts_no;
+    uint32_t n_asked;               /**< messages in `asked` */
+    uint32_t n_tx;                  /**< tx messages that exist */
+    int32_t small_left, large_left; /**< bytes left of this turn in the send round */
+    struct base_list eager, rts, asked, granted;
+    struct base_list small_link; /**< in the link's (or engine's) list of those with small things */
+    struct base_list large_link; /**< likewise, with granted messages */
+
+    /* Receiving. */
+    struct pony_credit credit;
+    struct base_list rx_msgs; /**< all struct pony_rx_msg of it */
+    struct base_list early;   /**< RTS that came before their turn */
+    struct base_list grants;  /**< GRANT to be sent */
+    uint32_t rx_rts_no;       /**< the next RTS whose turn it is */
+    uint32_t n_granted;
+    uint32_t n_done;      /**< messages handed over or held */
+    uint32_t n_peer_msgs; /**< how many the peer sent, if has_close */
+    bool has_close;
+
+    uint32_t shm_number;
+    uint32_t hash_next; /**< in the application's table */
+    struct base_list app_link, link_link;
+    uint64_t expected_instance; /**< of the peer's snapd; 0: any */
+    uint64_t service;
+    uint64_t sent_msgs, sent_bytes, received_msgs, received_bytes;
+    uint32_t tx_seq[PONY_LANES]; /**< next number of an ordered message */
+    uint32_t rx_seq[PONY_LANES];
+};
+
+static_assert(sizeof(struct pony_conn) + 16 <= PONY_CONN_BYTES_MAX, "idle connections are cheap");
+
+/** A new connection of `app` (its credit is opened). NULL: a limit. */
+struct pony_conn *pony_conn_create(struct pony_engine *engine, struct pony_app *app);
+
+/** By our number on the wire. NULL: gone. */
+struct pony_conn *pony_conn_find(const struct pony_engine *engine, uint32_t number);
+
+/** A new connection that answers an OPEN: sends OPEN_OK. */
+void pony_conn_set_accepting(struct pony_conn *conn);
+/** What the peer granted and takes eagerly; sorts messages that were sent before it was known. */
+void pony_conn_on_peer_limits(struct pony_conn *conn, uint32_t limit, uint32_t eager_max);
+/** OPEN_OK for one that was given up: now the peer can be told. */
+void pony_conn_on_late_open(struct pony_conn *conn, uint32_t peer_number);
+/** The peer says that it is over, or cannot be asked any more. May free the connection. */
+void pony_conn_is_over(struct pony_conn *conn, enum shm_reason reason);
+
+/** It becomes usable: OPENED is reported, messages may flow. */
+void pony_conn_on_open(struct pony_conn *conn);
+
+/** The application closes in order: CLOSE goes out after the last message. */
+void pony_conn_close(struct pony_conn *conn);
+
+/**
+ * The end. Messages that did not arrive whole are dropped, tx memory is given back as soon as no
+ * packet refers to it, CLOSED follows. The connection may be freed when this returns.
+ */
+void pony_conn_end(struct pony_conn *conn, enum shm_reason reason, enum pony_tell tell);
+
+/** Frees it, or tells its application, if it is time. Call after ctl or n_tx went down. */
+void pony_conn_settle(struct pony_conn *conn);
+
+/** The flow is gone: nothing can be sent any more. */
+void pony_conn_on_link_down(struct pony_conn *conn, enum shm_reason reason);
+
+/** Forgets an application: tx messages too; the caller has seen that nothing refers to them. */
+void pony_conn_forget_app(struct pony_conn *conn);
+
+/** There is something small (frames, eager messages) or large (granted ones) to send. */
+void pony_conn_wake_small(struct pony_conn *conn);
+void pony_conn_wake_large(struct pony_conn *conn);
+
+/** True: CLOSE may go out now. */
+bool pony_conn_may_send_close(const struct pony_conn *conn);
+
+/** Starts a message of the application; `bytes` is checked. */
+void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg);
+/** All of it is in packets. The message may be freed. */
+void pony_tx_handed_over(struct pony_tx_msg *msg);
+/** A packet that refers to it was acknowledged or dropped. */
+void pony_tx_released(struct pony_tx_msg *msg);
+
+const char *pony_conn_state_name(uint8_t state);
+
+#endif

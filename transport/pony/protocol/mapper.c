@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/pony/protocol/state.h"
+
+#include <string.h>
+
+/* Connections on flows: all connections between two engines share one flow; connections between
+ * applications of one engine share none, their frames go straight across. */
+
+void pony_link_init(struct pony_link *link, struct pony_flow *flow)
+{
+    *link = (struct pony_link){.flow = flow};
+    base_list_init(&link->conns);
+    base_list_init(&link->refusals);
+    base_list_init(&link->small);
+    base_list_init(&link->large);
+}
+
+struct pony_link *pony_mapper_link(struct pony_engine *engine, struct pony_flow *flow)
+{
+    struct pony_link *link = pony_flow_user_data(flow);
+    if (link == NULL) {
+        link = base_pool_take(&engine->links, NULL);
+        if (link != NULL) {
+            pony_link_init(link, flow);
+            pony_flow_set_user_data(flow, link);
+        }
+    }
+    return link;
+}
+
+static void put_on_link(struct pony_conn *conn, struct pony_link *link)
+{
+    conn->link = link;
+    base_list_add_tail(&link->conns, &conn->link_link);
+    pony_flow_add_user(link->flow);
+}
+
+static bool is_other_life(const struct pony_conn *conn)
+{
+    return conn->expected_instance != 0 &&
+           conn->expected_instance != pony_flow_peer_instance(conn->link->flow);
+}
+
+void pony_mapper_open(struct pony_conn *conn, const struct shm_addr *to, uint64_t now_ns)
+{
+    struct pony_engine *engine = conn->engine;
+    if (conn->expected_instance == engine->config.instance &&
+        to->udp_port == engine->config.udp_port) {
+        conn->is_local = true;
+        conn->ctl |= PONY_CTL_OPEN;
+        pony_conn_wake_small(conn);
+        return;
+    }
+    struct pony_addr peer = {.udp_port = to->udp_port};
+    memcpy(peer.ip, to->ip, sizeof(peer.ip));
+    struct pony_flow *flow = NULL;
+    enum base_err err = pony_flow_get(engine->flows, &peer, now_ns, &flow);
+    struct pony_link *link = err == BASE_OK ? pony_mapper_link(engine, flow) : NULL;
+    if (link == NULL) {
+        pony_conn_end(conn, SHM_REASON_NO_MEMORY, PONY_TELL_NOTHING);
+        return;
+    }
+    put_on_link(conn, link);
+    if (pony_flow_is_up(flow) && is_other_life(conn)) {
+        pony_conn_end(conn, SHM_REASON_PEER_RESTARTED, PONY_TELL_NOTHING);
+        return;
+    }
+    conn->ctl |= PONY_CTL_OPEN;
+    pony_conn_wake_small(conn);
+}
+
+void pony_link_refuse(struct pony_engine *engine, struct pony_link *link, uint32_t conn,
+                      enum shm_reason reason)
+{
+    struct pony_refusal *refusal = base_pool_take(&engine->refusals, NULL);
+    pony_count(engine, PONY_OPS_REFUSED, 1);
+    if (refusal == NULL) {
+        return; /* more refusals outstanding than connections: the opener's own time limit ends it */
+    }
+    refusal->conn = conn;
+    refusal->reason = (uint8_t)reason;
+    base_list_init(&refusal->link);
+    base_list_add_tail(&link->refusals, &refusal->link);
+    if (link->flow != NULL) {
+        pony_flow_wants_fill(link->flow);
+    }
+}
+
+static void tell_accepted(const struct pony_conn *conn, const struct pony_listener *listener)
+{
+    struct shm_completion completion = {
+        .kind = SHM_CPL_ACCEPTED, .conn = conn->shm_number, .tag = listener->shm_number};
+    if (conn->link != NULL) {
+        const struct pony_addr *peer = pony_flow_peer(conn->link->flow);
+        memcpy(completion.u.peer.addr.ip, peer->ip, sizeof(peer->ip));
+        completion.u.peer.addr.udp_port = peer->udp_port;
+    }
+    pony_app_complete(conn->app, &completion, NULL);
+}
+
+void pony_mapper_on_open(struct pony_engine *engine, struct pony_link *link,
+                         struct pony_conn *opener, const struct pony_frame *frame)
+{
+    struct pony_link *way = link != NULL ? link : &engine->local;
+    struct pony_listener *listener = pony_service_find(engine, frame->service);
+    if (listener == NULL) {
+        pony_link_refuse(engine, way, frame->conn, SHM_REASON_NO_SERVICE);
+        return;
+    }
+    struct pony_app *app = listener->app;
+    /* An application that does not even read what it has gets no more connections: that bounds
+     * its backlog. */
+    bool is_stuck = app->backlog_tail - app->backlog_head > app->end.cpl_slots;
+    struct pony_conn *conn = is_stuck ? NULL : pony_conn_create(engine, app);
+    if (conn == NULL) {
+        pony_count(engine, PONY_OPS_NO_MEMORY, 1);
+        pony_link_refuse(engine, way, frame->conn, SHM_REASON_NO_MEMORY);
+        return;
+    }
+    conn->shm_number = conn->number | SHM_CONN_ACCEPTED;
+    conn->peer_number = frame->conn;
+    conn->service = frame->service;
+    pony_app_add_conn(app, conn);
+    if (link != NULL) {
+        put_on_link(conn, link);
+    } else {
+        conn->is_local = true;
+        conn->peer = opener;
+        opener->peer = conn;
+    }
+    pony_conn_on_peer_limits(conn, frame->limit_bytes, frame->eager_max_bytes);
+    pony_conn_set_accepting(conn);
+    tell_accepted(conn, listener);
+}
+
+void pony_mapper_released(void *ctx, struct pony_flow *flow, struct pony_tx_msg *owner,
+                          bool was_acked)
+{
+    (void)ctx;
+    (void)flow;
+    (void)was_acked;
+    pony_tx_released(owner);
+}
+
+void pony_mapper_up(void *ctx, struct pony_flow *flow)
+{
+    struct pony_link *link = pony_mapper_link(ctx, flow);
+    if (link == NULL) {
+        return;
+    }
+    base_list_foreach_safe (it, &link->conns) {
+        struct pony_conn *conn = base_list_entry(it, struct pony_conn, link_link);
+        if (conn->state == PONY_CONN_OPENING && is_other_life(conn)) {
+            pony_conn_end(conn, SHM_REASON_PEER_RESTARTED, PONY_TELL_NOTHING);
+        }
+    }
+    if (!base_list_is_empty(&link->small)) {
+        pony_flow_wants_fill(flow);
+    }
+}
+
+void pony_mapper_down(void *ctx, struct pony_flow *flow, enum shm_reason reason)
+{
+    struct pony_engine *engine = ctx;
+    struct pony_link *link = pony_flow_user_data(flow);
+    if (link == NULL) {
+        return;
+    }
+    struct base_list *it;
+    while ((it = base_list_first(&link->conns)) != NULL) {
+        pony_conn_on_link_down(base_list_entry(it, struct pony_conn, link_link), reason);
+    }
+    while ((it = base_list_take_first(&link->refusals)) != NULL) {
+        base_pool_give(&engine->refusals,
+                       base_pool_index(base_list_entry(it, struct pony_refusal, link)));
+    }
+    pony_flow_set_user_data(flow, NULL);
+    base_pool_give(&engine->links, base_pool_index(link));
+}
