@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cpu.h"
+#include "benchmarks/perf/cpu.h"
 
 #include <dirent.h>
 #include <stdio.h>

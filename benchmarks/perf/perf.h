@@ -3,7 +3,7 @@
 #define BENCHMARKS_PERF_PERF_H
 
 #include "base/hist.h"
-#include "cpu.h"
+#include "benchmarks/perf/cpu.h"
 
 #include <snaprpc/snaprpc.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "perf.h"
+#include "benchmarks/perf/perf.h"
 
 #include <jansson.h>
 #include <stdio.h>

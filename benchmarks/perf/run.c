@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
-#include "perf.h"
+#include "benchmarks/perf/perf.h"
 #include "perf.snap.h"
 
 #include <stdio.h>

@@ -124,6 +124,8 @@ static void constants_are_as_documented(void **state)
         const char *name;
         unsigned long value;
     } constants[] = {
+        /* A table, one row a line. */
+        /* clang-format off */
         K(SHM_ABI_VERSION),
         K(SHM_SLOT_BYTES),
         K(SHM_SLOTS_OFF),
@@ -163,6 +165,7 @@ static void constants_are_as_documented(void **state)
         K(SHM_REASON_BAD_COMMAND),
         K(SHM_REASON_SHUTDOWN),
         K(SHM_REASON_REFUSED),
+        /* clang-format on */
     };
 
     char *section = section_of("constants");
