@@ -38,7 +38,7 @@ struct snapd_local_addrs {
 void snapd_local_addrs_read(struct snapd_local_addrs *addrs);
 
 struct snapd_dev_ops {
-    const char *name; /**< "udp", "loop", "fault", "route" */
+    const char *name; /**< "udp", "loop", "fault", "udp+loop" */
 
     void (*destroy)(struct snapd_dev *dev);
 

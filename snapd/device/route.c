@@ -140,7 +140,7 @@ static const char *route_counter(const struct snapd_dev *dev, uint32_t idx, uint
 }
 
 static const struct snapd_dev_ops route_ops = {
-    .name = "route",
+    .name = "udp+loop",
     .destroy = route_destroy,
     .fd = route_fd,
     .udp_port = route_port,
