@@ -16,7 +16,10 @@ _Static_assert((int)KTCP_RX_FIRST_BYTES >= (int)KTCP_PIECE_BYTES, "a first piece
 void ktcp_rx_init(struct ktcp_rx *rx, struct ktcp_mem *mem, const struct ktcp_rx_sink *sink,
                   size_t max_message_bytes)
 {
-    *rx = (struct ktcp_rx){.mem = mem, .sink = *sink, .max_message_bytes = max_message_bytes};
+    *rx = (struct ktcp_rx){.mem = mem,
+                           .sink = *sink,
+                           .max_message_bytes = max_message_bytes,
+                           .n_guess = KTCP_RX_AHEAD};
 }
 
 void ktcp_rx_fini(struct ktcp_rx *rx)
@@ -53,7 +56,7 @@ static void plan_ahead(struct ktcp_rx *rx, struct ktcp_rx_plan *plan)
 {
     struct ktcp_rx_slot *slot = &rx->slots[rx->piece_slot];
     uint64_t at = slot->received + rx->piece_left;
-    while (plan->n_ahead < KTCP_RX_AHEAD && at < slot->total) {
+    while (plan->n_ahead < rx->n_guess && at < slot->total) {
         uint64_t length = base_min_u64(KTCP_PIECE_BYTES, slot->total - at);
         size_t body = ktcp_body_bytes((size_t)length);
         if (at + body > slot->buf.capacity) {
@@ -341,8 +344,10 @@ enum base_err ktcp_rx_commit(struct ktcp_rx *rx, struct ktcp_rx_plan *plan, size
             return BASE_OK;
         }
         if (memcmp(plan->headers[k], plan->expected[k], KTCP_HEADER_BYTES) != 0) {
+            rx->n_guess = (uint8_t)base_max_u32(1, rx->n_guess / 2u);
             return read_in_line(rx, plan, k, n);
         }
+        rx->n_guess = (uint8_t)base_min_u32(KTCP_RX_AHEAD, rx->n_guess + 1u);
         n -= KTCP_HEADER_BYTES;
         rx->piece_left = (uint32_t)plan->iov[2 + 2 * k].iov_len;
         rx->is_last = (plan->expected[k][4] & KTCP_LAST) != 0;

@@ -62,6 +62,7 @@ struct ktcp_rx {
     bool is_last;        /**< the piece below ends its message */
     uint8_t end_reason;  /**< enum ktcp_reason, when has_ended */
     uint8_t piece_slot;  /**< slot of the piece that is coming in */
+    uint8_t n_guess;     /**< pieces to guess ahead: fewer after a wrong guess */
     uint32_t piece_left; /**< its bytes still to come, padding included; 0: none is coming in */
     struct ktcp_rx_slot
         slots[KTCP_STREAMS + 1]; /**< the last one: a whole message, cut by a read */

@@ -20,6 +20,16 @@ enum {
     RESERVED_LONG = 1 /* in snapi_tx.priv[1]; a short one has its frame's bytes there, >= 8 */
 };
 
+static const size_t high_bytes[KTCP_CLASSES] = {KTCP_SHORT_HIGH_BYTES, KTCP_MIDDLE_HIGH_BYTES,
+                                                KTCP_LONG_HIGH_BYTES};
+
+static enum ktcp_class class_of(size_t len)
+{
+    return len <= KTCP_SHORT_BYTES    ? KTCP_CLASS_SHORT
+           : len <= KTCP_MIDDLE_BYTES ? KTCP_CLASS_MIDDLE
+                                      : KTCP_CLASS_LONG;
+}
+
 static enum base_err ring_reserve(struct ktcp_tx *tx)
 {
     /* Two more than asked for: a preface and an end always fit. */
@@ -49,7 +59,7 @@ static void ring_push(struct ktcp_tx *tx, const struct ktcp_entry *entry)
     base_assert(tx->n_queued < tx->capacity);
     tx->ring[(tx->head + tx->n_queued) & (tx->capacity - 1)] = *entry;
     tx->n_queued++;
-    tx->short_bytes += entry_cost(entry->bytes);
+    tx->queued[KTCP_CLASS_SHORT] += entry_cost(entry->bytes);
 }
 
 static void drop_packer(struct ktcp_tx *tx, struct ktcp_packer *packer)
@@ -76,7 +86,7 @@ static void ring_shrink(struct ktcp_tx *tx)
 static void ring_pop(struct ktcp_tx *tx)
 {
     struct ktcp_entry *entry = &tx->ring[tx->head & (tx->capacity - 1)];
-    tx->short_bytes -= entry_cost(entry->bytes);
+    tx->queued[KTCP_CLASS_SHORT] -= entry_cost(entry->bytes);
     if (entry->is_message) {
         ktcp_chunk_put(tx->mem, ktcp_chunk_of(entry->frame));
     }
@@ -137,10 +147,6 @@ void ktcp_tx_fini(struct ktcp_tx *tx)
 
 static enum base_err begin_short(struct ktcp_tx *tx, size_t len, struct snapi_tx *room)
 {
-    if (tx->short_bytes > KTCP_SHORT_HIGH_BYTES) {
-        tx->wants_short = true;
-        return BASE_AGAIN;
-    }
     BASE_TRY(ring_reserve(tx));
     uint32_t bytes = (uint32_t)(KTCP_HEADER_BYTES + ktcp_body_bytes(len));
     struct ktcp_packer *packer = tx->is_blocked ? &tx->own : tx->shared;
@@ -166,10 +172,6 @@ static enum base_err begin_short(struct ktcp_tx *tx, size_t len, struct snapi_tx
 
 static enum base_err begin_long(struct ktcp_tx *tx, size_t len, struct snapi_tx *room)
 {
-    if (tx->long_bytes > KTCP_LONG_HIGH_BYTES) {
-        tx->wants_long = true;
-        return BASE_AGAIN;
-    }
     struct ktcp_buf buf;
     size_t bytes = KTCP_LONG_HEAD_BYTES + ktcp_body_bytes(len);
     BASE_ENSURE(bytes > len, BASE_E_LIMIT);
@@ -186,7 +188,12 @@ static enum base_err begin_long(struct ktcp_tx *tx, size_t len, struct snapi_tx 
 enum base_err ktcp_tx_begin(struct ktcp_tx *tx, size_t len, struct snapi_tx *room)
 {
     *room = (struct snapi_tx){0};
-    return len <= KTCP_SHORT_BYTES ? begin_short(tx, len, room) : begin_long(tx, len, room);
+    enum ktcp_class class = class_of(len);
+    if (tx->queued[class] > high_bytes[class]) {
+        tx->wants[class] = true;
+        return BASE_AGAIN;
+    }
+    return class == KTCP_CLASS_SHORT ? begin_short(tx, len, room) : begin_long(tx, len, room);
 }
 
 /* Gives back what lies behind `end` of the frame, if nothing was packed behind it. */
@@ -224,12 +231,6 @@ static void start_waiting(struct ktcp_tx *tx)
     }
 }
 
-/* The least a long message counts, so that one lowered to no bytes is not overlooked. */
-static size_t long_cost(const struct ktcp_long *msg)
-{
-    return (size_t)(msg->total - msg->sent) + 1;
-}
-
 static void send_long(struct ktcp_tx *tx, struct snapi_tx *room, uint64_t tag)
 {
     struct ktcp_long *msg = (struct ktcp_long *)(void *)(room->data - KTCP_LONG_HEAD_BYTES);
@@ -238,7 +239,9 @@ static void send_long(struct ktcp_tx *tx, struct snapi_tx *room, uint64_t tag)
     memset(room->data + room->len, 0, ktcp_body_bytes(room->len) - room->len);
     base_list_del(&msg->link);
     base_list_add_tail(&tx->waiting, &msg->link);
-    tx->long_bytes += long_cost(msg);
+    msg->class = (uint8_t)class_of(room->len);
+    tx->queued[msg->class] += room->len;
+    tx->n_long++;
     start_waiting(tx);
 }
 
@@ -274,34 +277,38 @@ enum base_err ktcp_tx_end(struct ktcp_tx *tx)
     return BASE_OK;
 }
 
-static bool has_short_room(const struct ktcp_tx *tx)
+static bool has_room(const struct ktcp_tx *tx, int class)
 {
-    return tx->wants_short && tx->short_bytes <= KTCP_SHORT_LOW_BYTES;
-}
-
-static bool has_long_room(const struct ktcp_tx *tx)
-{
-    return tx->wants_long && tx->long_bytes <= KTCP_LONG_LOW_BYTES;
+    return tx->wants[class] && tx->queued[class] <= high_bytes[class] / 2;
 }
 
 bool ktcp_tx_is_writable(const struct ktcp_tx *tx)
 {
-    return has_short_room(tx) || has_long_room(tx);
+    for (int i = 0; i < KTCP_CLASSES; i++) {
+        if (has_room(tx, i)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool ktcp_tx_take_writable(struct ktcp_tx *tx)
 {
-    bool has_short = has_short_room(tx);
-    bool has_long = has_long_room(tx);
-    tx->wants_short = tx->wants_short && !has_short;
-    tx->wants_long = tx->wants_long && !has_long;
-    return has_short || has_long;
+    bool is_writable = false;
+    for (int i = 0; i < KTCP_CLASSES; i++) {
+        if (has_room(tx, i)) {
+            tx->wants[i] = false;
+            is_writable = true;
+        }
+    }
+    return is_writable;
 }
 
 static void long_done(struct ktcp_tx *tx, uint8_t stream)
 {
     struct ktcp_long *msg = tx->active[stream];
-    tx->long_bytes -= long_cost(msg);
+    tx->queued[msg->class] -= (size_t)(msg->total - msg->sent);
+    tx->n_long--;
     tx->active[stream] = NULL;
     long_free(tx, msg);
     start_waiting(tx);
@@ -412,17 +419,19 @@ static void gather_frames(struct ktcp_tx *tx, struct ktcp_batch *batch, uint32_t
     }
 }
 
-/* The stream whose turn it is, from *turn on; -1: none has a piece left. */
-static int next_stream(const struct ktcp_tx *tx, uint8_t *turn)
+/* The stream whose turn it is; -1: none has a piece left. */
+static int next_stream(const struct ktcp_tx *tx, struct ktcp_turn *turn)
 {
     for (int i = 0; i < KTCP_STREAMS; i++) {
-        uint8_t stream = (uint8_t)((*turn + i) % KTCP_STREAMS);
-        if (tx->active[stream] != NULL && !tx->active[stream]->is_planned) {
-            *turn = (uint8_t)((stream + 1) % KTCP_STREAMS);
-            return stream;
+        const struct ktcp_long *msg = tx->active[turn->stream];
+        if (msg != NULL && !msg->is_planned && turn->n_pieces < KTCP_TURN_PIECES) {
+            return turn->stream;
         }
+        *turn = (struct ktcp_turn){.stream = (uint8_t)((turn->stream + 1) % KTCP_STREAMS)};
     }
-    return -1;
+    /* Round once: only the one that had its turn just now can be left. */
+    const struct ktcp_long *msg = tx->active[turn->stream];
+    return msg != NULL && !msg->is_planned ? turn->stream : -1;
 }
 
 void ktcp_tx_gather(struct ktcp_tx *tx, struct ktcp_batch *batch)
@@ -440,13 +449,14 @@ void ktcp_tx_gather(struct ktcp_tx *tx, struct ktcp_batch *batch)
         gather_piece(tx, batch, tx->cut_stream, tx->cut_done);
     }
     uint32_t next = 0;
-    uint8_t turn = tx->turn;
+    struct ktcp_turn turn = tx->turn;
     while (batch->bytes < KTCP_TX_BATCH_BYTES && batch->n_items < KTCP_TX_ITEMS - 1 &&
            batch->n_iov < KTCP_TX_IOV - 4) {
         gather_frames(tx, batch, &next);
         int stream = next_stream(tx, &turn);
         if (stream >= 0) {
             gather_piece(tx, batch, (uint8_t)stream, 0);
+            turn.n_pieces++;
         } else if (next == tx->n_queued) {
             break;
         }
@@ -480,13 +490,15 @@ static void advance_piece(struct ktcp_tx *tx, const struct ktcp_item *item, size
     }
     struct ktcp_header header = piece_at(msg, stream, msg->sent);
     tx->is_cut = false;
-    tx->turn = (uint8_t)((stream + 1) % KTCP_STREAMS);
+    bool is_same = tx->turn.stream == stream && tx->turn.n_pieces < KTCP_TURN_PIECES;
+    uint8_t n_before = is_same ? tx->turn.n_pieces : 0;
+    tx->turn = (struct ktcp_turn){.stream = stream, .n_pieces = (uint8_t)(n_before + 1)};
     if ((header.flags & KTCP_LAST) != 0) {
         long_done(tx, stream);
         return;
     }
     msg->sent += header.length;
-    tx->long_bytes -= header.length;
+    tx->queued[msg->class] -= header.length;
 }
 
 void ktcp_tx_advance(struct ktcp_tx *tx, const struct ktcp_batch *batch, size_t n)

@@ -19,23 +19,33 @@
  * Shape    pure: it says which bytes come next (gather) and is told how many the kernel took
  *          (advance). Short messages are written as frames into chunks, one behind the other, so
  *          that many leave as one iovec. Long ones keep a buffer each and are cut into pieces; up to
- *          KTCP_STREAMS of them take turns, one piece each, and short ones pass between the pieces.
+ *          KTCP_STREAMS of them take turns of KTCP_TURN_PIECES, and short ones pass between the pieces.
+ *          Turns are long because a receiver does best with pieces that follow each other.
  * Memory   chunks are shared by all connections of a transport until one's socket is full: that one
  *          then packs into chunks of its own, so that it holds up no others'. Nothing but
  *          a short ring is kept when nothing is queued.
- * Holds    short ones queued <= KTCP_SHORT_HIGH_BYTES and one, long ones <= KTCP_LONG_HIGH_BYTES
- *          and one
+ * Holds    of each class, what is queued <= its high mark and one message
  * Threads  one owner
  */
 enum {
     KTCP_SHORT_BYTES = KTCP_CHUNK_BYTES - KTCP_CHUNK_HEAD_BYTES - KTCP_HEADER_BYTES,
-    KTCP_SHORT_HIGH_BYTES = 1 << 20, /**< more queued: BASE_AGAIN for short messages */
-    KTCP_SHORT_LOW_BYTES = 512 << 10,
-    KTCP_LONG_HIGH_BYTES = 8 << 20, /**< more queued: BASE_AGAIN for long messages */
-    KTCP_LONG_LOW_BYTES = 4 << 20,
+    KTCP_MIDDLE_BYTES = 1 << 20,
+    KTCP_SHORT_HIGH_BYTES = 1 << 20, /**< more queued of a class: BASE_AGAIN for its messages */
+    KTCP_MIDDLE_HIGH_BYTES = 8 << 20,
+    KTCP_LONG_HIGH_BYTES = 8 << 20, /**< half of it is left: room again */
+    KTCP_TURN_PIECES = 16,
     KTCP_TX_IOV = 64,
     KTCP_TX_ITEMS = 32,
     KTCP_TX_BATCH_BYTES = 512 << 10 /**< about this much per system call */
+};
+
+/** Messages by length; each class is held back by itself, so that a shorter one still passes when
+ *  longer ones fill the queue. Middle and long ones are cut in pieces. */
+enum ktcp_class {
+    KTCP_CLASS_SHORT,  /**< up to KTCP_SHORT_BYTES */
+    KTCP_CLASS_MIDDLE, /**< up to KTCP_MIDDLE_BYTES */
+    KTCP_CLASS_LONG,
+    KTCP_CLASSES
 };
 
 /** A queued frame, all in one place. */
@@ -46,7 +56,7 @@ struct ktcp_entry {
     bool is_message; /**< false: preface or end; the frame lies in no chunk */
 };
 
-/** A long message. Lies at the start of its own buffer, its payload behind it. */
+/** A message in pieces. Lies at the start of its own buffer, its payload behind it. */
 struct ktcp_long {
     struct base_list link; /**< in tx->waiting or tx->reserved */
     struct ktcp_buf buf;
@@ -55,6 +65,7 @@ struct ktcp_long {
     uint64_t sent;    /**< payload bytes whose pieces the kernel took whole */
     uint64_t planned; /**< the same, and those in the batch */
     bool is_planned;  /**< its last piece is in the batch */
+    uint8_t class;    /**< enum ktcp_class, of the length it has when it is sent */
 };
 
 enum {
@@ -66,6 +77,12 @@ struct ktcp_packer {
     struct ktcp_chunk *chunk;
 };
 
+/** Whose piece comes next. */
+struct ktcp_turn {
+    uint8_t stream;
+    uint8_t n_pieces; /**< that it had in a row */
+};
+
 struct ktcp_tx {
     struct ktcp_mem *mem;
     struct ktcp_packer *shared; /**< the transport's */
@@ -74,21 +91,20 @@ struct ktcp_tx {
     uint32_t capacity;
     uint32_t head;
     uint32_t n_queued;
-    uint32_t n_reserved; /**< begun, neither sent nor abandoned */
-    uint32_t front_done; /**< bytes of the first entry that the kernel took */
-    bool has_greeted;    /**< the kernel took the preface */
-    bool is_blocked;     /**< the socket is full */
-    bool wants_short;    /**< begin() said BASE_AGAIN to a short one */
-    bool wants_long;
-    uint8_t turn;                           /**< whose piece comes next */
+    uint32_t n_reserved;      /**< begun, neither sent nor abandoned */
+    uint32_t front_done;      /**< bytes of the first entry that the kernel took */
+    bool has_greeted;         /**< the kernel took the preface */
+    bool is_blocked;          /**< the socket is full */
+    bool wants[KTCP_CLASSES]; /**< begin() said BASE_AGAIN to one of these */
+    struct ktcp_turn turn;
     uint32_t cut_done;                      /**< bytes taken of a piece that was taken in part */
     uint8_t cut_stream;                     /**< its message */
     bool is_cut;                            /**< there is such a piece */
     struct ktcp_long *active[KTCP_STREAMS]; /**< in pieces; index: stream */
     struct base_list waiting;               /**< for a stream */
     struct base_list reserved;
-    size_t short_bytes; /**< queued; counts the entries too */
-    size_t long_bytes;  /**< payload queued and not taken */
+    size_t queued[KTCP_CLASSES]; /**< bytes not taken; short ones count their entries too */
+    uint32_t n_long;             /**< messages in pieces that are sent and not done */
 };
 
 /** What goes into one system call. */
@@ -122,7 +138,7 @@ BASE_MUST_USE enum base_err ktcp_tx_end(struct ktcp_tx *tx);
 
 static inline bool ktcp_tx_is_empty(const struct ktcp_tx *tx)
 {
-    return tx->n_queued == 0 && tx->long_bytes == 0 && !tx->is_cut;
+    return tx->n_queued == 0 && tx->n_long == 0;
 }
 
 /** True when the bytes taken so far end with a whole frame. */
