@@ -17,6 +17,7 @@ enum {
 };
 
 static void connect_now(struct snapi_path *path);
+static void break_off(struct snapi_path *path, const char *why);
 
 /* ---- trying again ---- */
 
@@ -211,13 +212,10 @@ static void give_up_sent(struct snapi_path *path, const char *why)
     }
 }
 
-static void on_closed(void *arg, struct snapi_conn *conn, const struct snapi_closed *why)
+/** The connection is gone: what was on it goes elsewhere or ends, and the path tries again. */
+static void break_off(struct snapi_path *path, const char *why)
 {
-    (void)conn;
-    struct snapi_path *path = arg;
     struct snap_channel *channel = path->channel;
-    char text[sizeof(why->message)];
-    memcpy(text, why->message, sizeof(text));
     path->conn = NULL;
     path->state = SNAPI_PATH_IDLE;
     path->is_full = false;
@@ -225,10 +223,17 @@ static void on_closed(void *arg, struct snapi_conn *conn, const struct snapi_clo
     while (!base_list_is_empty(&path->blocked)) {
         snapi_call_requeue(base_list_entry(path->blocked.next, struct snapi_call, link), NULL, 0);
     }
-    give_up_sent(path, text);
-    fail(path, text);
+    give_up_sent(path, why);
+    fail(path, why);
     snapi_channel_log_choice(channel);
     snapi_channel_on_ready(channel);
+}
+
+static void on_closed(void *arg, struct snapi_conn *conn, const struct snapi_closed *why)
+{
+    (void)conn;
+    struct snapi_closed copy = *why; /* callbacks may run while it is read */
+    break_off(arg, copy.message);
 }
 
 static const struct snapi_conn_events path_events = {
@@ -336,8 +341,12 @@ void snapi_path_set_address(struct snapi_path *path, const char *address)
         path->conn->ops->close(path->conn, SNAPI_CLOSE_ABORT);
         path->conn = NULL;
         path->state = SNAPI_PATH_IDLE;
+    } else if (path->state == SNAPI_PATH_UP) {
+        /* Its snapd is gone, or another one: nobody will answer on this connection. Our own snapd
+         * would notice only when the silence has lasted. */
+        path->conn->ops->close(path->conn, SNAPI_CLOSE_ABORT);
+        break_off(path, "the server's snapd went away");
     }
-    /* One that is up and gets another address is about to break by itself, and then moves. */
     if (path->state == SNAPI_PATH_IDLE && address[0] != '\0') {
         path->backoff_ns = BACKOFF_MIN_NS;
         snapi_loop_timer_del(path->channel->loop, &path->retry);

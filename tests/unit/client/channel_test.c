@@ -447,6 +447,32 @@ static void what_may_have_run_is_not_run_again(void **state)
     assert_int_equal(peer.n_requests, 1);
 }
 
+static void say_no_pony(struct snap_loop *l, void *arg)
+{
+    (void)l;
+    (void)arg;
+    peer_say(&peer, &(struct snapi_frame){.type = SNAPI_HELLO,
+                                          .version_min = SNAPI_RPC_VERSION_MIN,
+                                          .version_max = SNAPI_RPC_VERSION_MAX});
+}
+
+static void a_server_that_loses_its_snapd_says_so_and_calls_move_at_once(void **state)
+{
+    (void)state;
+    wait_pony();
+    fake_set_hold(SNAP_TRANSPORT_PONY, true); /* nobody will notice by himself */
+    struct outcome outcome = {0};
+    struct snap_call_options options = SNAP_CALL_OPTIONS_INIT;
+    options.idempotent = 1;
+    start(&outcome, &options);
+    snapi_loop_exec(loop, say_no_pony, NULL);
+    POLL_UNTIL(outcome.n_ended == 1);
+    assert_int_equal(outcome.last.status.code, SNAP_OK);
+    assert_int_equal(outcome.last.info.transport, SNAP_TRANSPORT_TCP);
+    assert_int_equal(outcome.last.info.why, SNAP_WHY_PEER_NO_PONY);
+    fake_set_hold(SNAP_TRANSPORT_PONY, false);
+}
+
 static void what_is_idempotent_is_run_again(void **state)
 {
     (void)state;
@@ -594,6 +620,7 @@ int main(void)
         BOTH_TEST(a_later_channel_asks_snapd_for_the_address),
         BOTH_TEST(when_pony_breaks_new_calls_take_tcp_at_once),
         BOTH_TEST(what_may_have_run_is_not_run_again),
+        BOTH_TEST(a_server_that_loses_its_snapd_says_so_and_calls_move_at_once),
         BOTH_TEST(what_is_idempotent_is_run_again),
         BOTH_TEST(what_certainly_did_not_run_goes_elsewhere),
         BOTH_TEST(without_a_snapd_everything_goes_over_tcp),
