@@ -98,8 +98,12 @@ static void settle_ended(struct pony_port *port)
  * then waits behind the others. */
 static void tell_writable(struct pony_port *port)
 {
+    if (base_list_is_empty(&port->blocked)) {
+        port->has_news = false; /* to whom? */
+        return;
+    }
     bool has_room = port->is_queue_awaited && pony_port_has_room(port);
-    if (base_list_is_empty(&port->blocked) || (!port->has_news && !has_room)) {
+    if (!port->has_news && !has_room) {
         return;
     }
     port->has_news = false;
