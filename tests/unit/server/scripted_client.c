@@ -55,7 +55,7 @@ static void big(struct snap_server_call *call, const Snaptest__Ping *request, st
 {
     (void)host;
     Snaptest__Ping reply = SNAPTEST__PING__INIT;
-    reply.payload.len = (size_t)request->number;
+    reply.payload.len = (size_t)request->number & 0xffffff;
     reply.payload.data = calloc(1, reply.payload.len + 1);
     snap_server_reply(call, &reply.base);
     free(reply.payload.data);
@@ -230,7 +230,9 @@ void scripted_send_bytes(struct scripted *client, const void *data, size_t len)
 {
     struct snapi_tx tx;
     assert_int_equal(client->conn->ops->begin(client->conn, len, &tx), BASE_OK);
-    memcpy(tx.data, data, len);
+    if (len > 0) {
+        memcpy(tx.data, data, len);
+    }
     client->conn->ops->send(client->conn, &tx, 1);
 }
 
