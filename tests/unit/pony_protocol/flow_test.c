@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport/pony/protocol/flow.h"
+
+#include "base/clock.h"
+#include "base/endian.h"
+#include "tests/support/cmocka_all.h"
+#include "tests/unit/pony_protocol/flow_pair.h"
+#include "transport/pony/protocol/cc.h"
+#include "transport/pony/protocol/wire.h"
+
+#include <string.h>
+
+static struct flow_pair pair;
+
+static int setup(void **state)
+{
+    (void)state;
+    flow_pair_init(&pair);
+    flow_pair_start(&pair);
+    flow_pair_connect(&pair);
+    return 0;
+}
+
+/* For cases that start with a configuration of their own. */
+static void reconfigure(void)
+{
+    struct pony_flow_config configs[2] = {pair.ends[0].config, pair.ends[1].config};
+    flow_pair_stop(&pair);
+    flow_pair_init(&pair);
+    pair.ends[0].config = configs[0];
+    pair.ends[1].config = configs[1];
+    flow_pair_start(&pair);
+    flow_pair_connect(&pair);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    flow_pair_stop(&pair);
+    return 0;
+}
+
+/* PX-24 */
+static void full_packets_are_all_of_mtu_size(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 40);
+    for (uint32_t i = 0; i < 40; i++) {
+        assert_true(flow_pair_take(&pair, 0, &bytes));
+        assert_int_equal(flow_bytes_type(&bytes), PONY_WIRE_DATA);
+        assert_int_equal(bytes.len, 1452);
+        flow_pair_give(&pair, 1, &bytes);
+    }
+    assert_false(flow_pair_take(&pair, 0, &bytes));
+    assert_int_equal(pair.ends[1].n_delivered, 40);
+}
+
+/* PX-25 */
+static void a_batch_is_acknowledged_by_one_packet(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 20);
+    while (flow_pair_take(&pair, 0, &bytes)) {
+        flow_pair_give(&pair, 1, &bytes);
+    }
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    assert_int_equal(flow_bytes_type(&bytes), PONY_WIRE_ACK);
+    assert_int_equal(bytes.len, 48);
+    flow_pair_give(&pair, 0, &bytes);
+    assert_false(flow_pair_take(&pair, 1, &bytes));
+    assert_false(flow_pair_take(&pair, 0, &bytes)); /* no ack of an ack */
+    assert_int_equal(pair.ends[0].n_acked, 20);
+}
+
+static void data_carries_the_acknowledgement(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 1);
+    assert_true(flow_pair_take(&pair, 0, &bytes));
+    flow_pair_give(&pair, 1, &bytes);
+    flow_pair_send(&pair, 1, 1);
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    assert_int_equal(flow_bytes_type(&bytes), PONY_WIRE_DATA);
+    flow_pair_give(&pair, 0, &bytes);
+    assert_int_equal(pair.ends[0].n_acked, 1);
+    assert_false(flow_pair_take(&pair, 1, &bytes));
+}
+
+static void holes_are_told_although_data_has_no_room_for_it(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 3);
+    assert_true(flow_pair_take(&pair, 0, &bytes)); /* lost */
+    assert_true(flow_pair_take(&pair, 0, &bytes));
+    flow_pair_give(&pair, 1, &bytes);
+    flow_pair_send(&pair, 1, 5);
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    assert_int_equal(flow_bytes_type(&bytes), PONY_WIRE_ACK);
+    assert_int_equal(bytes.data[7], 1);
+    flow_pair_give(&pair, 0, &bytes);
+    assert_int_equal(pair.ends[0].n_acked, 1);
+}
+
+static void a_lost_packet_comes_again_before_its_timeout(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 10);
+    assert_true(flow_pair_take(&pair, 0, &bytes)); /* lost */
+    flow_pair_wait(&pair, BASE_NS_PER_MS / 2, true);
+    assert_int_equal(pair.ends[1].n_delivered, 10);
+    assert_int_equal(flow_pair_count(&pair, 0, "tx_resent"), 1);
+    assert_int_equal(flow_pair_count(&pair, 0, "timeouts"), 0);
+}
+
+static void a_lost_tail_comes_again_after_a_timeout(void **state)
+{
+    (void)state;
+    flow_pair_send(&pair, 0, 1);
+    assert_int_equal(flow_pair_lose(&pair, 0), 1);
+    flow_pair_wait(&pair, 30 * BASE_NS_PER_MS, true);
+    assert_int_equal(pair.ends[1].n_delivered, 1);
+    assert_int_equal(flow_pair_count(&pair, 0, "timeouts"), 1);
+}
+
+static void replays_are_delivered_once(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 5);
+    while (flow_pair_take(&pair, 0, &bytes)) {
+        for (int i = 0; i < 4; i++) {
+            flow_pair_give(&pair, 1, &bytes);
+        }
+    }
+    assert_int_equal(pair.ends[1].n_delivered, 5);
+    assert_int_equal(flow_pair_count(&pair, 1, "rx_duplicates"), 15);
+}
+
+static void a_wrong_token_or_number_is_dropped_and_answered(void **state)
+{
+    (void)state;
+    struct flow_bytes good;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 1);
+    assert_true(flow_pair_take(&pair, 0, &good));
+    bytes = good;
+    bytes.data[15] ^= 0x80;
+    flow_bytes_seal(&bytes);
+    flow_pair_give(&pair, 1, &bytes);
+    assert_int_equal(flow_pair_count(&pair, 1, "drop_token"), 1);
+    bytes = good;
+    bytes.data[16] ^= 0x01;
+    flow_bytes_seal(&bytes);
+    flow_pair_give(&pair, 1, &bytes);
+    assert_int_equal(flow_pair_count(&pair, 1, "drop_unknown_flow"), 1);
+    flow_pair_run(&pair); /* the answers are not about this flow */
+    assert_int_equal(flow_pair_count(&pair, 0, "drop_reset"), 2);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+    flow_pair_give(&pair, 1, &good);
+    assert_int_equal(pair.ends[1].n_delivered, 1);
+}
+
+static void acknowledging_the_future_is_dropped(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 1, 1);
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    base_store_u32(bytes.data + 24, base_load_u32(bytes.data + 24) + 1);
+    flow_bytes_seal(&bytes);
+    flow_pair_give(&pair, 0, &bytes);
+    assert_int_equal(flow_pair_count(&pair, 0, "drop_ack"), 1);
+    assert_int_equal(pair.ends[0].n_delivered, 0);
+}
+
+static void a_packet_beyond_the_window_is_dropped(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 1, 1);
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    base_store_u32(bytes.data + 20, base_load_u32(bytes.data + 20) + 1024);
+    flow_bytes_seal(&bytes);
+    flow_pair_give(&pair, 0, &bytes);
+    assert_int_equal(flow_pair_count(&pair, 0, "drop_window"), 1);
+    assert_int_equal(pair.ends[0].n_delivered, 0);
+}
+
+static void frames_that_break_the_protocol_end_the_flow(void **state)
+{
+    (void)state;
+    pair.ends[1].is_deliver_refused = true;
+    flow_pair_send(&pair, 0, 3);
+    flow_pair_run(&pair);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(pair.ends[i].n_downs, 1);
+        assert_int_equal(pair.ends[i].reason, SHM_REASON_PROTOCOL);
+        assert_int_equal(flow_pair_n_flows(&pair, i), 0);
+    }
+    assert_int_equal(pair.ends[1].n_delivered, 1);
+    assert_int_equal(pair.ends[0].n_dropped, 3);
+}
+
+/* PX-41 */
+static void no_more_than_the_window_is_in_flight(void **state)
+{
+    (void)state;
+    pair.ends[0].config.window_max_pkts = 8;
+    pair.ends[0].config.cc = &pony_cc_fixed;
+    reconfigure();
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 100);
+    for (uint32_t i = 0; i < 8; i++) {
+        assert_true(flow_pair_take(&pair, 0, &bytes));
+    }
+    assert_false(flow_pair_take(&pair, 0, &bytes));
+    flow_pair_wait(&pair, 100 * BASE_NS_PER_MS, true);
+    assert_int_equal(pair.ends[1].n_delivered, 100);
+}
+
+static void an_empty_packet_pool_only_delays(void **state)
+{
+    (void)state;
+    pair.ends[0].config.max_packets = 3;
+    reconfigure();
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 50);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(flow_pair_take(&pair, 0, &bytes));
+        flow_pair_give(&pair, 1, &bytes);
+    }
+    assert_false(flow_pair_take(&pair, 0, &bytes));
+    assert_true(flow_pair_count(&pair, 0, "packet_pool_empty") > 0);
+    flow_pair_send(&pair, 1, 2); /* acknowledgements still go */
+    flow_pair_run(&pair);
+    assert_int_equal(pair.ends[1].n_delivered, 50);
+    assert_int_equal(pair.ends[0].n_delivered, 2);
+}
+
+static void with_full_checksums_payloads_are_taken_at_once(void **state)
+{
+    (void)state;
+    pair.ends[0].config.full_checksum = true;
+    reconfigure();
+    uint8_t payload[500];
+    struct flow_bytes bytes;
+    memset(payload, 'a', sizeof(payload));
+    pair.ends[0].head_bytes = 20;
+    pair.ends[0].payload_bytes = sizeof(payload);
+    pair.ends[0].payload = payload;
+    flow_pair_send(&pair, 0, 1);
+    struct pony_packet_out out;
+    assert_true(pony_flows_next_packet(pair.ends[0].table, pair.now_ns, &out));
+    assert_int_equal(out.payload_len, 0);
+    memset(payload, 'b', sizeof(payload));
+    assert_int_equal(flow_pair_lose(&pair, 0), 0);
+    pair.now_ns += 100 * BASE_NS_PER_MS;
+    pony_flows_on_time(pair.ends[0].table, pair.now_ns);
+    assert_true(flow_pair_take(&pair, 0, &bytes));
+    assert_int_equal(base_load_u16(bytes.data + 46), 520);
+    bytes.data[48 + 519] ^= 1;
+    flow_pair_give(&pair, 1, &bytes);
+    assert_int_equal(flow_pair_count(&pair, 1, "drop_checksum"), 1);
+    bytes.data[48 + 519] ^= 1;
+    flow_pair_give(&pair, 1, &bytes);
+    assert_int_equal(pair.ends[1].last_len, 520);
+    assert_int_equal(pair.ends[1].last_body[519], 'a');
+}
+
+static void copied_payloads_outlive_their_memory(void **state)
+{
+    (void)state;
+    uint8_t payload[2][500];
+    memset(payload, 'a', sizeof(payload));
+    pair.ends[0].head_bytes = 20;
+    pair.ends[0].payload_bytes = 500;
+    pair.ends[0].payload = payload[0];
+    flow_pair_send(&pair, 0, 1);
+    assert_int_equal(flow_pair_lose(&pair, 0), 1);
+    pair.ends[0].payload = payload[1];
+    flow_pair_send(&pair, 0, 1);
+    assert_int_equal(flow_pair_lose(&pair, 0), 1);
+    pony_flows_copy_payloads(pair.ends[0].table, payload[0], 500);
+    memset(payload, 'b', sizeof(payload));
+    flow_pair_wait(&pair, 100 * BASE_NS_PER_MS, true);
+    assert_int_equal(pair.ends[1].n_delivered, 2);
+    assert_int_equal(pair.ends[0].n_acked, 1); /* the copied one has no owner any more */
+    assert_int_equal(pair.ends[1].last_len, 520);
+    assert_int_equal(flow_pair_count(&pair, 1, "drop_checksum"), 0);
+}
+
+static void flows_take_turns_of_44_packets(void **state)
+{
+    (void)state;
+    struct pony_addr third = {.ip = {7}, .udp_port = 7};
+    struct flow_pair other;
+    struct flow_bytes bytes;
+    pair.ends[0].config.window_max_pkts = 256;
+    pair.ends[0].config.mtu_bytes = 1200;
+    pair.ends[0].config.cc = &pony_cc_fixed;
+    reconfigure();
+    flow_pair_init(&other);
+    flow_pair_start(&other);
+    struct pony_flow *flow;
+    assert_int_equal(pony_flow_get(pair.ends[0].table, &third, pair.now_ns, &flow), BASE_OK);
+    assert_true(flow_pair_take(&pair, 0, &bytes));
+    flow_pair_give_from(&other, 1, &bytes, &pair.ends[0].addr);
+    assert_true(flow_pair_take(&other, 1, &bytes));
+    flow_pair_give_from(&pair, 0, &bytes, &third);
+    assert_int_equal(pair.ends[0].n_ups, 2);
+    (void)flow_pair_lose(&pair, 0);
+    pair.ends[0].n_to_send = 200;
+    pony_flow_wants_fill(flow);
+    struct pony_flow *first;
+    assert_int_equal(pony_flow_get(pair.ends[0].table, &pair.ends[1].addr, pair.now_ns, &first),
+                     BASE_OK);
+    pony_flow_wants_fill(first);
+    struct pony_addr last = {0};
+    uint32_t run = 0;
+    for (uint32_t i = 0; i < 176; i++) {
+        assert_true(flow_pair_take(&pair, 0, &bytes));
+        if (i % 44 == 0) {
+            assert_false(pony_addr_equal(&bytes.to, &last));
+            run = 0;
+        } else {
+            assert_true(pony_addr_equal(&bytes.to, &last));
+        }
+        last = bytes.to;
+        run++;
+    }
+    assert_int_equal(run, 44);
+    flow_pair_stop(&other);
+}
+
+static void an_unused_flow_is_closed(void **state)
+{
+    (void)state;
+    pony_flow_add_user(pair.ends[0].flow);
+    pony_flow_add_user(pair.ends[1].flow);
+    flow_pair_wait(&pair, pair.ends[0].config.idle_ns * 3, true);
+    assert_int_equal(pair.ends[0].n_downs + pair.ends[1].n_downs, 0);
+    pony_flow_del_user(pair.ends[0].flow, pair.now_ns);
+    pony_flow_del_user(pair.ends[1].flow, pair.now_ns);
+    flow_pair_wait(&pair, pair.ends[0].config.idle_ns / 2, true);
+    assert_int_equal(pair.ends[0].n_downs + pair.ends[1].n_downs, 0);
+    flow_pair_wait(&pair, pair.ends[0].config.idle_ns, true);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(pair.ends[i].reason, SHM_REASON_CLOSED);
+        assert_int_equal(flow_pair_n_flows(&pair, i), 0);
+    }
+}
+
+/* PX-50, PX-51 */
+static void a_silent_peer_is_probed_and_then_dead(void **state)
+{
+    (void)state;
+    pony_flow_add_user(pair.ends[0].flow);
+    flow_pair_wait(&pair, pair.ends[0].config.keepalive_ns * 5, true);
+    assert_true(flow_pair_count(&pair, 0, "tx_probes") >= 4);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+    flow_pair_wait(&pair, pair.ends[0].config.dead_ns - BASE_NS_PER_MS, false);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+    flow_pair_wait(&pair, pair.ends[0].config.keepalive_ns + 2 * BASE_NS_PER_MS, false);
+    assert_int_equal(pair.ends[0].n_downs, 1);
+    assert_int_equal(pair.ends[0].reason, SHM_REASON_PEER_DEAD);
+}
+
+static void unanswered_data_kills_after_dead_ns(void **state)
+{
+    (void)state;
+    flow_pair_send(&pair, 0, 5);
+    flow_pair_wait(&pair, pair.ends[0].config.dead_ns - BASE_NS_PER_MS, false);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+    flow_pair_wait(&pair, 2 * BASE_NS_PER_MS, false);
+    assert_int_equal(pair.ends[0].n_downs, 1);
+    assert_int_equal(pair.ends[0].reason, SHM_REASON_PEER_DEAD);
+    assert_int_equal(pair.ends[0].n_dropped, 5);
+}
+
+static void an_engine_that_slept_asks_before_it_buries(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 1);
+    assert_true(flow_pair_take(&pair, 0, &bytes));
+    pair.now_ns += pair.ends[0].config.dead_ns * 3; /* no timers, no packets */
+    pony_flows_on_time(pair.ends[0].table, pair.now_ns);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+    flow_pair_run(&pair);
+    assert_int_equal(pair.ends[0].n_acked, 1);
+    flow_pair_wait(&pair, BASE_NS_PER_S, true);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+}
+
+static void a_hint_makes_death_come_sooner(void **state)
+{
+    (void)state;
+    uint64_t dead_ns = pair.ends[0].config.dead_ns;
+    pony_flows_on_unreachable(pair.ends[0].table, &pair.ends[1].addr, pair.now_ns);
+    flow_pair_run(&pair); /* the peer answers: the hint was wrong */
+    flow_pair_wait(&pair, dead_ns, true);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+    pony_flows_on_unreachable(pair.ends[0].table, &pair.ends[1].addr, pair.now_ns);
+    flow_pair_wait(&pair, dead_ns / 4 + BASE_NS_PER_MS, false);
+    assert_int_equal(pair.ends[0].n_downs, 1);
+    assert_int_equal(pair.ends[0].reason, SHM_REASON_PEER_DEAD);
+}
+
+static void shutdown_tells_the_peer_and_nobody_here(void **state)
+{
+    (void)state;
+    flow_pair_send(&pair, 0, 5);
+    (void)flow_pair_lose(&pair, 0);
+    pony_flows_shutdown(pair.ends[0].table, SHM_REASON_SHUTDOWN);
+    assert_int_equal(pair.ends[0].n_dropped + pair.ends[0].n_downs, 0);
+    flow_pair_run(&pair);
+    assert_int_equal(pair.ends[1].n_downs, 1);
+    assert_int_equal(pair.ends[1].reason, SHM_REASON_SHUTDOWN);
+    assert_int_equal(flow_pair_n_flows(&pair, 0), 0);
+}
+
+/* PX-31 */
+static void waiting_at_the_peer_is_told_apart_from_the_network(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 3);
+    while (flow_pair_take(&pair, 0, &bytes)) {
+        flow_pair_give(&pair, 1, &bytes);
+        pair.now_ns += 1000000; /* coalesced: the last one counts */
+    }
+    pair.now_ns += 5000000;
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    assert_int_equal(base_load_u32(bytes.data + 36), 6000000);
+    assert_int_equal(bytes.data[6], PONY_WIRE_FLAG_ECHO);
+    assert_int_equal(bytes.data[40], 0); /* TTL 64 as sent */
+}
+
+static void timeouts_in_a_row_change_the_path(void **state)
+{
+    (void)state;
+    struct pony_packet_out out;
+    flow_pair_send(&pair, 0, 1);
+    assert_true(pony_flows_next_packet(pair.ends[0].table, pair.now_ns, &out));
+    assert_int_equal(out.src_port_hint, 0);
+    flow_pair_wait(&pair, BASE_NS_PER_S, false);
+    assert_true(flow_pair_count(&pair, 0, "repathed") > 0);
+}
+
+static void bad_configurations_are_refused(void **state)
+{
+    (void)state;
+    struct pony_flow_table *table;
+    struct pony_flow_config good = pair.ends[0].config;
+    struct pony_flow_config bad[10];
+    for (size_t i = 0; i < 10; i++) {
+        bad[i] = good;
+    }
+    bad[0].instance = 0;
+    bad[1].max_flows = 0;
+    bad[2].max_flows = 65537;
+    bad[3].max_packets = 0;
+    bad[4].mtu_bytes = PONY_MTU_MIN - 1;
+    bad[5].mtu_bytes = PONY_MTU_MAX + 1;
+    bad[6].window_max_pkts = 1025;
+    bad[7].window_max_pkts = 0;
+    bad[8].rto_max_ns = bad[8].rto_min_ns - 1;
+    bad[9].events = NULL;
+    for (size_t i = 0; i < 10; i++) {
+        assert_int_equal(pony_flow_table_create(&bad[i], 0, &table), BASE_E_INVALID);
+        assert_null(table);
+    }
+    pony_flow_table_destroy(NULL);
+}
+
+static void status_shows_the_flow(void **state)
+{
+    (void)state;
+    struct pony_flow_info info;
+    uint32_t cursor = 0;
+    flow_pair_send(&pair, 0, 7);
+    flow_pair_run(&pair);
+    assert_true(pony_flows_next_info(pair.ends[0].table, &cursor, &info));
+    assert_string_equal(info.state, "up");
+    assert_int_equal(info.version, 1);
+    assert_int_equal(info.mtu_bytes, 1452);
+    assert_int_equal(info.inflight_pkts, 0);
+    assert_true(info.srtt_ns > 0);
+    assert_true(info.sent_pkts >= 7);
+    assert_false(pony_flows_next_info(pair.ends[0].table, &cursor, &info));
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(full_packets_are_all_of_mtu_size),
+        CASE(a_batch_is_acknowledged_by_one_packet),
+        CASE(data_carries_the_acknowledgement),
+        CASE(holes_are_told_although_data_has_no_room_for_it),
+        CASE(a_lost_packet_comes_again_before_its_timeout),
+        CASE(a_lost_tail_comes_again_after_a_timeout),
+        CASE(replays_are_delivered_once),
+        CASE(a_wrong_token_or_number_is_dropped_and_answered),
+        CASE(acknowledging_the_future_is_dropped),
+        CASE(a_packet_beyond_the_window_is_dropped),
+        CASE(frames_that_break_the_protocol_end_the_flow),
+        CASE(no_more_than_the_window_is_in_flight),
+        CASE(an_empty_packet_pool_only_delays),
+        CASE(with_full_checksums_payloads_are_taken_at_once),
+        CASE(copied_payloads_outlive_their_memory),
+        CASE(flows_take_turns_of_44_packets),
+        CASE(an_unused_flow_is_closed),
+        CASE(a_silent_peer_is_probed_and_then_dead),
+        CASE(unanswered_data_kills_after_dead_ns),
+        CASE(an_engine_that_slept_asks_before_it_buries),
+        CASE(a_hint_makes_death_come_sooner),
+        CASE(shutdown_tells_the_peer_and_nobody_here),
+        CASE(waiting_at_the_peer_is_told_apart_from_the_network),
+        CASE(timeouts_in_a_row_change_the_path),
+        CASE(bad_configurations_are_refused),
+        CASE(status_shows_the_flow),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
