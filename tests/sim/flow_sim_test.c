@@ -55,6 +55,7 @@ static struct world_config draw_config(uint64_t seed)
         .n_restarts = base_rng_chance(&rng, 300000) ? (uint32_t)base_rng_below(&rng, 4) : 0,
         .partition_ns = base_rng_below(&rng, (uint64_t)3 * BASE_NS_PER_S),
     };
+    config.full_checksum = config.full_checksum && config.n_restarts == 0;
     uint32_t n_cc = 0;
     while (pony_cc_all[n_cc] != NULL) {
         n_cc++;

@@ -23,7 +23,8 @@ struct world_config {
     uint32_t link_mtu; /**< larger packets vanish; 0: no limit */
     uint32_t mtu[2];
     uint32_t window, max_packets;
-    bool full_checksum, is_simultaneous;
+    bool full_checksum; /**< `released` says nothing about delivery; not with restarts */
+    bool is_simultaneous;
     bool is_one_way; /**< node 1 has nothing to send */
     uint32_t n_partitions, n_restarts;
     uint64_t partition_ns;
@@ -49,9 +50,10 @@ struct world_node {
     uint64_t reopen_ns; /**< when to ask for a flow again; UINT64_MAX: not */
     uint64_t poll_ns;   /**< the device had no room: go on then; UINT64_MAX: not */
     uint32_t next_id;
-    uint32_t n_acked, n_dropped;
-    uint8_t *fates;       /**< [n_packets] enum world_fate */
-    uint8_t *n_delivered; /**< [n_packets] of the other's packets, here */
+    uint32_t n_acked, n_dropped; /**< by `released` */
+    uint32_t n_received;         /**< of the other's packets */
+    uint8_t *fates;              /**< [n_packets] enum world_fate */
+    uint8_t *n_delivered;        /**< [n_packets] of the other's packets, here */
     uint32_t n_ups, n_downs;
     enum shm_reason last_reason;
 };
@@ -82,7 +84,7 @@ void world_restart(struct world *world, uint32_t idx);
 void world_partition(struct world *world, uint64_t ns);
 /** Next event. False: nothing will ever happen again. */
 bool world_step(struct world *world);
-/** All that both had to send is acknowledged or dropped with its flow. */
+/** All that both had to send is acknowledged or dropped with its flow; full_checksum: received. */
 bool world_is_done(const struct world *world);
 /** Steps until `end_ns`, a fault, or done (if `until_done`). */
 void world_run(struct world *world, uint64_t end_ns, bool until_done);

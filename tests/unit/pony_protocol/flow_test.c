@@ -294,46 +294,73 @@ static void copied_payloads_outlive_their_memory(void **state)
     assert_int_equal(flow_pair_count(&pair, 1, "drop_checksum"), 0);
 }
 
+static const struct pony_addr third = {.ip = {7}, .udp_port = 7};
+
+/* End 0's flow to a third host, up; `other` plays that host as its end 1. */
+static struct pony_flow *open_third(struct flow_pair *other)
+{
+    struct flow_bytes bytes;
+    struct pony_flow *flow;
+    flow_pair_init(other);
+    flow_pair_start(other);
+    assert_int_equal(pony_flow_get(pair.ends[0].table, &third, pair.now_ns, &flow), BASE_OK);
+    assert_true(flow_pair_take(&pair, 0, &bytes));
+    flow_pair_give_from(other, 1, &bytes, &pair.ends[0].addr);
+    assert_true(flow_pair_take(other, 1, &bytes));
+    flow_pair_give_from(&pair, 0, &bytes, &third);
+    assert_true(pony_flow_is_up(flow));
+    (void)flow_pair_lose(&pair, 0);
+    return flow;
+}
+
 static void flows_take_turns_of_44_packets(void **state)
 {
     (void)state;
-    struct pony_addr third = {.ip = {7}, .udp_port = 7};
     struct flow_pair other;
     struct flow_bytes bytes;
     pair.ends[0].config.window_max_pkts = 256;
     pair.ends[0].config.mtu_bytes = 1200;
     pair.ends[0].config.cc = &pony_cc_fixed;
     reconfigure();
-    flow_pair_init(&other);
-    flow_pair_start(&other);
-    struct pony_flow *flow;
-    assert_int_equal(pony_flow_get(pair.ends[0].table, &third, pair.now_ns, &flow), BASE_OK);
-    assert_true(flow_pair_take(&pair, 0, &bytes));
-    flow_pair_give_from(&other, 1, &bytes, &pair.ends[0].addr);
-    assert_true(flow_pair_take(&other, 1, &bytes));
-    flow_pair_give_from(&pair, 0, &bytes, &third);
-    assert_int_equal(pair.ends[0].n_ups, 2);
-    (void)flow_pair_lose(&pair, 0);
+    struct pony_flow *first = pair.ends[0].flow;
+    struct pony_flow *second = open_third(&other);
     pair.ends[0].n_to_send = 200;
-    pony_flow_wants_fill(flow);
-    struct pony_flow *first;
-    assert_int_equal(pony_flow_get(pair.ends[0].table, &pair.ends[1].addr, pair.now_ns, &first),
-                     BASE_OK);
+    pony_flow_wants_fill(second);
     pony_flow_wants_fill(first);
     struct pony_addr last = {0};
-    uint32_t run = 0;
     for (uint32_t i = 0; i < 176; i++) {
         assert_true(flow_pair_take(&pair, 0, &bytes));
-        if (i % 44 == 0) {
-            assert_false(pony_addr_equal(&bytes.to, &last));
-            run = 0;
-        } else {
-            assert_true(pony_addr_equal(&bytes.to, &last));
-        }
+        assert_int_equal(pony_addr_equal(&bytes.to, &last), i % 44 != 0);
         last = bytes.to;
-        run++;
     }
-    assert_int_equal(run, 44);
+    flow_pair_stop(&other);
+}
+
+static void flows_share_what_an_empty_pool_gets_back(void **state)
+{
+    (void)state;
+    struct flow_pair other;
+    struct flow_bytes bytes;
+    pair.ends[0].config.max_packets = 4;
+    reconfigure();
+    struct pony_flow *first = pair.ends[0].flow;
+    struct pony_flow *second = open_third(&other);
+    pair.ends[0].n_to_send = 100;
+    pony_flow_wants_fill(first);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_true(flow_pair_take(&pair, 0, &bytes));
+        assert_false(pony_addr_equal(&bytes.to, &third));
+        flow_pair_give(&pair, 1, &bytes);
+    }
+    pony_flow_wants_fill(second);
+    assert_false(flow_pair_take(&pair, 0, &bytes)); /* both wait now */
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    flow_pair_give(&pair, 0, &bytes);
+    uint32_t n_third = 0;
+    while (flow_pair_take(&pair, 0, &bytes)) {
+        n_third += pony_addr_equal(&bytes.to, &third);
+    }
+    assert_int_equal(n_third, 2);
     flow_pair_stop(&other);
 }
 
@@ -516,6 +543,7 @@ int main(void)
         CASE(with_full_checksums_payloads_are_taken_at_once),
         CASE(copied_payloads_outlive_their_memory),
         CASE(flows_take_turns_of_44_packets),
+        CASE(flows_share_what_an_empty_pool_gets_back),
         CASE(an_unused_flow_is_closed),
         CASE(a_silent_peer_is_probed_and_then_dead),
         CASE(unanswered_data_kills_after_dead_ns),

@@ -28,7 +28,9 @@ struct pony_flow_events {
      *  the flow is reset. */
     bool (*deliver)(void *ctx, struct pony_flow *flow, const uint8_t *frames, uint32_t len,
                     uint64_t now_ns);
-    /** A packet with an owner was acknowledged, or dropped with its flow: forget its payload. */
+    /** A packet's payload is not needed any more: it was acknowledged, or the packet has copied it
+     *  (full_checksum: during the fill() that gave it), or, was_acked false, dropped with its flow.
+     *  Exactly once for each packet filled with an owner. */
     void (*released)(void *ctx, struct pony_flow *flow, struct pony_tx_msg *owner, bool was_acked);
     /** Established. */
     void (*up)(void *ctx, struct pony_flow *flow);

@@ -364,8 +364,10 @@ bool pony_flows_next_packet(struct pony_flow_table *table, uint64_t now_ns,
         }
         table->burst_pkts++;
         table->burst_bytes += out->head_len + out->payload_len;
+        /* Where packets are scarce, one each: or the first would take all that come back. */
         bool is_turn_over = table->burst_pkts >= PONY_FLOW_BURST_PKTS ||
-                            table->burst_bytes >= PONY_FLOW_BURST_BYTES;
+                            table->burst_bytes >= PONY_FLOW_BURST_BYTES ||
+                            table->packets.n_free < PONY_FLOW_BURST_PKTS;
         if (base_list_first(&table->active) != link) { /* it ended with that packet */
             is_turn_over = true;
         } else if (is_turn_over) {
