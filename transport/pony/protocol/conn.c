@@ -38,10 +38,10 @@ struct pony_conn *pony_conn_create(struct pony_engine *engine, struct pony_app *
     conn->engine = engine;
     conn->app = app;
     conn->number = base_pool_gen(conn) >> 1 << engine->conn_bits | idx;
-    struct base_list *lists[] = {&conn->eager,    &conn->rts,        &conn->asked,
-                                 &conn->granted,  &conn->small_link, &conn->large_link,
-                                 &conn->rx_msgs,  &conn->early,      &conn->grants,
-                                 &conn->app_link, &conn->link_link};
+    struct base_list *lists[] = {&conn->blocked,    &conn->eager,    &conn->rts,
+                                 &conn->asked,      &conn->granted,  &conn->small_link,
+                                 &conn->large_link, &conn->rx_msgs,  &conn->early,
+                                 &conn->grants,     &conn->app_link, &conn->link_link};
     for (size_t i = 0; i < BASE_ARRAY_LEN(lists); i++) {
         base_list_init(lists[i]);
     }
@@ -131,6 +131,78 @@ void pony_conn_set_accepting(struct pony_conn *conn)
     pony_conn_wake_small(conn);
 }
 
+/*
+ * An ordered eager message behind a large one of its lane stays here until that one has its GRANT:
+ * the peer could not hand it over, and it would occupy memory there for as long as the large one
+ * waits for memory. So whatever was sent eagerly is handed over by progress of the network alone,
+ * and memory cannot wait for itself in a circle (PX-76).
+ */
+static void enqueue(struct pony_conn *conn, struct pony_tx_msg *msg)
+{
+    uint16_t *waits = &conn->lane_waits[msg->stream % PONY_LANES];
+    if (msg->len > conn->tx_eager_max) {
+        msg->state = PONY_TX_RTS;
+        *waits = (uint16_t)(*waits + msg->is_ordered);
+        base_list_add_tail(&conn->rts, &msg->link);
+    } else if (msg->is_ordered && *waits > 0) {
+        msg->state = PONY_TX_BLOCKED;
+        *waits = (uint16_t)(*waits + 1);
+        base_list_add_tail(&conn->blocked, &msg->link);
+    } else {
+        msg->state = PONY_TX_EAGER;
+        base_list_add_tail(&conn->eager, &msg->link);
+    }
+}
+
+/* Narrows `*limit` to the first message in `queue` that is ordered in `lane`. */
+static void find_first(const struct base_list *queue, uint32_t lane, uint32_t *limit)
+{
+    base_list_foreach (it, queue) {
+        const struct pony_tx_msg *msg = base_list_entry(it, struct pony_tx_msg, link);
+        if (msg->is_ordered && msg->stream % PONY_LANES == lane &&
+            (int32_t)(msg->msg_no - *limit) < 0) {
+            *limit = msg->msg_no;
+        }
+    }
+}
+
+/* Blocked messages of a lane that are before its first large one without GRANT. */
+static void unblock(struct pony_conn *conn, uint32_t lane)
+{
+    uint32_t limit = conn->next_msg_no;
+    find_first(&conn->asked, lane, &limit);
+    find_first(&conn->rts, lane, &limit);
+    base_list_foreach_safe (it, &conn->blocked) {
+        struct pony_tx_msg *msg = base_list_entry(it, struct pony_tx_msg, link);
+        if (msg->stream % PONY_LANES == lane && (int32_t)(msg->msg_no - limit) < 0) {
+            base_list_del(&msg->link);
+            msg->state = PONY_TX_EAGER;
+            base_list_add_tail(&conn->eager, &msg->link);
+            conn->lane_waits[lane]--;
+        }
+    }
+}
+
+void pony_tx_on_grant(struct pony_tx_msg *msg)
+{
+    struct pony_conn *conn = msg->conn;
+    uint32_t lane = msg->stream % PONY_LANES;
+    base_list_del(&msg->link);
+    base_list_add_tail(&conn->granted, &msg->link);
+    msg->state = PONY_TX_GRANTED;
+    conn->n_asked--;
+    pony_conn_wake_large(conn);
+    if (msg->is_ordered) {
+        conn->lane_waits[lane]--;
+        if (!base_list_is_empty(&conn->blocked)) {
+            unblock(conn, lane);
+        }
+    }
+    if (!base_list_is_empty(&conn->rts) || !base_list_is_empty(&conn->eager)) {
+        pony_conn_wake_small(conn);
+    }
+}
+
 void pony_conn_on_peer_limits(struct pony_conn *conn, uint32_t limit, uint32_t eager_max)
 {
     conn->tx_limit = limit;
@@ -140,11 +212,11 @@ void pony_conn_on_peer_limits(struct pony_conn *conn, uint32_t limit, uint32_t e
     base_list_init(&sorted);
     while ((it = base_list_take_first(&conn->eager)) != NULL) {
         struct pony_tx_msg *msg = base_list_entry(it, struct pony_tx_msg, link);
-        bool is_large = msg->len > eager_max;
-        msg->state = is_large ? PONY_TX_RTS : PONY_TX_EAGER;
-        base_list_add_tail(is_large ? &conn->rts : &sorted, &msg->link);
+        base_list_add_tail(&sorted, &msg->link);
     }
-    base_list_splice_tail(&conn->eager, &sorted);
+    while ((it = base_list_take_first(&sorted)) != NULL) {
+        enqueue(conn, base_list_entry(it, struct pony_tx_msg, link));
+    }
 }
 
 void pony_conn_on_late_open(struct pony_conn *conn, uint32_t peer_number)
@@ -172,8 +244,9 @@ void pony_conn_on_open(struct pony_conn *conn)
 bool pony_conn_may_send_close(const struct pony_conn *conn)
 {
     return conn->state == PONY_CONN_CLOSING && !conn->is_close_sent &&
-           base_list_is_empty(&conn->eager) && base_list_is_empty(&conn->rts) &&
-           base_list_is_empty(&conn->asked) && base_list_is_empty(&conn->granted);
+           base_list_is_empty(&conn->eager) && base_list_is_empty(&conn->blocked) &&
+           base_list_is_empty(&conn->rts) && base_list_is_empty(&conn->asked) &&
+           base_list_is_empty(&conn->granted);
 }
 
 void pony_conn_close(struct pony_conn *conn)
@@ -193,13 +266,7 @@ void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg)
     conn->n_tx++;
     conn->sent_msgs++;
     conn->sent_bytes += msg->len;
-    if (msg->len > conn->tx_eager_max) {
-        msg->state = PONY_TX_RTS;
-        base_list_add_tail(&conn->rts, &msg->link);
-    } else {
-        msg->state = PONY_TX_EAGER;
-        base_list_add_tail(&conn->eager, &msg->link);
-    }
+    enqueue(conn, msg);
     if (conn->state == PONY_CONN_OPEN) {
         pony_conn_wake_small(conn);
     }
@@ -283,6 +350,7 @@ void pony_conn_end(struct pony_conn *conn, enum shm_reason reason, enum pony_tel
         pony_count(conn->engine, PONY_OPS_RESET, 1);
     }
     drop_queue(&conn->eager);
+    drop_queue(&conn->blocked);
     drop_queue(&conn->rts);
     drop_queue(&conn->asked);
     drop_queue(&conn->granted);

@@ -89,7 +89,7 @@ struct pony_conn {
     uint32_t n_asked;               /**< messages in `asked` */
     uint32_t n_tx;                  /**< tx messages that exist */
     int32_t small_left, large_left; /**< bytes left of this turn in the send round */
-    struct base_list eager, rts, asked, granted;
+    struct base_list eager, blocked, rts, asked, granted; /**< by enum pony_tx_state */
     struct base_list small_link; /**< in the link's (or engine's) list of those with small things */
     struct base_list large_link; /**< likewise, with granted messages */
 
@@ -110,7 +110,8 @@ struct pony_conn {
     uint64_t expected_instance; /**< of the peer's snapd; 0: any */
     uint64_t service;
     uint64_t sent_msgs, sent_bytes, received_msgs, received_bytes;
-    uint32_t tx_seq[PONY_LANES]; /**< next number of an ordered message */
+    uint32_t tx_seq[PONY_LANES];     /**< next number of an ordered message */
+    uint16_t lane_waits[PONY_LANES]; /**< ordered: large ones without GRANT, and blocked ones */
     uint32_t rx_seq[PONY_LANES];
 };
 
@@ -161,6 +162,8 @@ bool pony_conn_may_send_close(const struct pony_conn *conn);
 
 /** Starts a message of the application; `bytes` is checked. */
 void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg);
+/** A message that asked for memory has it. */
+void pony_tx_on_grant(struct pony_tx_msg *msg);
 /** All of it is in packets. The message may be freed. */
 void pony_tx_handed_over(struct pony_tx_msg *msg);
 /** A packet that refers to it was acknowledged or dropped. */

@@ -29,23 +29,30 @@ static void join_sums(struct pony_credit_pool *pool, const struct pony_credit *c
     pool->n_low += is_low(credit);
 }
 
-/* What may be held beyond floors: all but the floors, also those of connections yet to come. */
-static uint64_t excess_max(const struct pony_credit_pool *pool)
+/* What nobody holds, and nobody has a right to. */
+static uint64_t spare(const struct pony_credit_pool *pool)
 {
-    uint64_t to_come = (uint64_t)(pool->max_conns - pool->n_conns) * PONY_CREDIT_FLOOR_MIN;
-    uint64_t spare = base_sub_sat_u64(pool->cap, pool->floors);
-    return base_max_u64(base_sub_sat_u64(spare, to_come), spare / 8);
+    uint64_t to_come = base_sub_sat_u64(pool->n_reserved, pool->n_conns);
+    return base_sub_sat_u64(pool->cap,
+                            pool->floors + pool->excess + to_come * PONY_CREDIT_FLOOR_MIN);
 }
 
 static uint32_t target(const struct pony_credit_pool *pool, const struct pony_credit *credit)
 {
-    uint64_t share = base_sub_sat_u64(excess_max(pool), pool->excess) / 8;
+    /* Its own excess counts as spare, else it would be granted down and up in turns. */
+    uint64_t own = base_sub_sat_u64(held(credit), credit->floor);
+    uint64_t share = (spare(pool) + own) / 8;
     return credit->floor + (uint32_t)base_min_u64(share, PONY_CREDIT_SHARE_MAX);
 }
 
 void pony_credit_pool_init(struct pony_credit_pool *pool, uint64_t cap, uint32_t max_conns)
 {
-    *pool = (struct pony_credit_pool){.cap = cap, .max_conns = max_conns};
+    uint64_t most = cap / (2 * PONY_CREDIT_FLOOR_MIN);
+    *pool = (struct pony_credit_pool){
+        .cap = cap,
+        .max_conns = max_conns,
+        .n_reserved = (uint32_t)base_min_u64(max_conns, most),
+    };
     base_list_init(&pool->waiting);
 }
 
@@ -68,13 +75,14 @@ bool pony_credit_open(struct pony_credit_pool *pool, struct pony_credit *credit,
 {
     *credit = (struct pony_credit){0};
     base_list_init(&credit->wait);
-    uint64_t spare = base_sub_sat_u64(pool->cap, pool->floors);
-    if (pool->n_conns == pool->max_conns || spare < PONY_CREDIT_FLOOR_MIN) {
+    bool is_reserved = pool->n_conns < pool->n_reserved;
+    uint64_t extra = spare(pool);
+    if (pool->n_conns == pool->max_conns || (!is_reserved && extra < PONY_CREDIT_FLOOR_MIN)) {
         return false;
     }
-    uint64_t share = excess_max(pool) / 16;
-    credit->floor =
-        (uint32_t)base_max_u64(base_min_u64(share, PONY_CREDIT_FLOOR_MAX), PONY_CREDIT_FLOOR_MIN);
+    extra -= is_reserved ? 0 : PONY_CREDIT_FLOOR_MIN;
+    uint64_t floor = PONY_CREDIT_FLOOR_MIN + extra / 16;
+    credit->floor = (uint32_t)base_min_u64(floor, PONY_CREDIT_FLOOR_MAX);
     credit->floor &= ~(uint32_t)(2 * PONY_RX_ALIGN - 1);
     pool->floors += credit->floor;
     pool->n_conns++;

@@ -17,9 +17,10 @@
  *          credit has memory (PX-72). A grant is the only thing that raises `unused`, and it is
  *          cut to potential - unused.
  * Shares   every connection has a floor, fixed at open: two messages of its eager_max. Beyond its
- *          floor a connection may hold (granted or not yet consumed) an eighth of what nobody
- *          holds beyond theirs: few connections get much, many get little, and no connection can
- *          take the floors of others (dynamic thresholds, Choudhury and Hahne 1998).
+ *          floor a connection may hold (granted or not yet consumed) an eighth of what is spare:
+ *          few connections get much, many get little (dynamic thresholds, Choudhury and Hahne
+ *          1998), and no connection can take the floors of others:
+ *          floors + excess + floors reserved for connections to come <= cap.
  *          When all its messages are consumed, at least half of the floor is granted again: the
  *          largest eager message can always be sent in the end.
  * Threads  one engine
@@ -38,7 +39,8 @@ struct pony_credit_pool {
     uint64_t excess;          /**< held beyond floors */
     struct base_list waiting; /**< struct pony_credit.wait: had less than half a floor, no memory */
     uint32_t n_conns, max_conns;
-    uint32_t n_low; /**< connections whose peer may have run dry */
+    uint32_t n_reserved; /**< connections whose floor is kept free before they come */
+    uint32_t n_low;      /**< connections whose peer may have run dry */
 };
 
 /** Of one connection, at the receiving side. */

@@ -261,12 +261,14 @@ void pony_flows_shutdown(struct pony_flow_table *table, enum shm_reason reason)
 static void copy_in_list(struct base_list *list, uintptr_t base, uint64_t bytes)
 {
     base_list_foreach (link, list) {
-        struct pony_packet *p = &pony_tx_packet_of(link)->packet;
+        struct pony_tx_packet *packet = pony_tx_packet_of(link);
+        struct pony_packet *p = &packet->packet;
         if (p->payload == NULL || (uintptr_t)p->payload - base >= bytes) {
             continue;
         }
         memcpy(p->head + p->head_len, p->payload, p->payload_len);
         p->head_len = (uint16_t)(p->head_len + p->payload_len);
+        packet->frames_len += p->payload_len; /* they are stable now: the checksum covers them */
         p->payload = NULL;
         p->payload_len = 0;
         p->owner = NULL;

@@ -22,6 +22,7 @@ struct pony_conn;
 
 enum pony_tx_state {
     PONY_TX_EAGER,   /**< in conn->eager */
+    PONY_TX_BLOCKED, /**< in conn->blocked: eager, behind a large one of its lane without GRANT */
     PONY_TX_RTS,     /**< in conn->rts: has not asked for memory yet */
     PONY_TX_ASKED,   /**< in conn->asked: waits for GRANT */
     PONY_TX_GRANTED, /**< in conn->granted: being sent */

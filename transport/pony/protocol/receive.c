@@ -265,14 +265,7 @@ static void on_grant(struct pony_conn *conn, const struct pony_frame *frame)
     base_list_foreach (it, &conn->asked) {
         struct pony_tx_msg *msg = base_list_entry(it, struct pony_tx_msg, link);
         if (msg->msg_no == frame->msg_no) {
-            base_list_del(&msg->link);
-            base_list_add_tail(&conn->granted, &msg->link);
-            msg->state = PONY_TX_GRANTED;
-            conn->n_asked--;
-            pony_conn_wake_large(conn);
-            if (!base_list_is_empty(&conn->rts)) {
-                pony_conn_wake_small(conn);
-            }
+            pony_tx_on_grant(msg);
             return;
         }
     }

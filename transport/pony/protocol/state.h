@@ -118,7 +118,9 @@ uint32_t pony_sched_run_local(struct pony_engine *engine, uint32_t bytes);
 
 static inline bool pony_sched_has_local(const struct pony_engine *engine)
 {
-    return !base_list_is_empty(&engine->local.small) || !base_list_is_empty(&engine->local.large);
+    const struct pony_link *local = &engine->local;
+    return !base_list_is_empty(&local->small) || !base_list_is_empty(&local->large) ||
+           !base_list_is_empty(&local->refusals);
 }
 
 /* receive.c: what arrives. */
