@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_SYSTEM_HOSTS_H
+#define TESTS_SYSTEM_HOSTS_H
+
+#include <stdbool.h>
+
+/**
+ * Hosts: two network namespaces without a name, 10.213.0.1 and 10.213.0.2, joined by a veth pair.
+ *
+ * They are gone with the last descriptor and process that uses them, so nothing has to be cleaned up.
+ * Works as root, and as an ordinary user where user namespaces are allowed.
+ */
+struct hosts {
+    int ns_fd[2];
+};
+
+/** Whether this process may make namespaces; prints why not. Enters a user namespace if it must. */
+bool hosts_are_possible(void);
+
+bool hosts_make(struct hosts *hosts);
+
+/** Cuts the wire between them, or joins it again. */
+bool hosts_set_link(const struct hosts *hosts, bool is_up);
+
+void hosts_drop(struct hosts *hosts);
+
+#endif

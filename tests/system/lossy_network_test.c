@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Calls over Pony between two hosts whose network drops, duplicates and reorders packets, at 1, 10
+ * and 30 percent each: every call ends OK, none runs twice, all bytes are right.
+ */
+
+#include "tests/support/cmocka_all.h"
+#include "tests/system/status.h"
+#include "tests/system/world.h"
+
+#include <string.h>
+
+static int set_up(void **state)
+{
+    static struct world world;
+    world_init(&world, true);
+    *state = &world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    world_fini(*state);
+    return 0;
+}
+
+/** How often the fault device did something. */
+static uint64_t faults(const struct world *world, int host, const char *counter)
+{
+    static struct status status;
+    assert_true(status_read(world->socket[host], &status));
+    return status_counter(&status, counter);
+}
+
+static void run_at(struct world *world, int percent)
+{
+    const uint64_t n = world_calls(20000);
+    char options[128];
+    for (int host = 0; host < 2; host++) {
+        /* A peer is given up only after far longer than bad luck can take. */
+        (void)snprintf(world->settings[host], sizeof(world->settings[host]),
+                       "[engine]\ndead = 60s\n"
+                       "[fault]\nseed = %d\ndrop = %d%%\nduplicate = %d%%\nreorder = %d%%\n",
+                       4711 + host, percent, percent, percent);
+        world_start_snapd(world, host);
+    }
+    world->transport = "pony";
+    world_start_server(world);
+    (void)snprintf(options, sizeof(options),
+                   "--want pony --calls %llu --async 2 --blocking 2 --window 64 --timeout 120000",
+                   (unsigned long long)n);
+    struct world_client *client = world_start_client(world, 0, options);
+    assert_int_equal(world_finish_client(client), 0);
+    assert_int_equal(client->stats->ok, n);
+    assert_int_equal(client->stats->by_pony, n);
+    assert_int_equal(client->stats->is_checked, 1);
+    for (int host = 0; host < 2; host++) {
+        assert_true(faults(world, host, "fault_dropped") > 0);
+        assert_true(faults(world, host, "fault_duplicated") > 0);
+        assert_true(faults(world, host, "fault_reordered") > 0);
+    }
+    world->is_good = true;
+}
+
+static void with_1_percent_of_faults_all_calls_end_well(void **state)
+{
+    run_at(*state, 1);
+}
+
+static void with_10_percent_of_faults_all_calls_end_well(void **state)
+{
+    run_at(*state, 10);
+}
+
+static void with_30_percent_of_faults_all_calls_end_well(void **state)
+{
+    run_at(*state, 30);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(with_1_percent_of_faults_all_calls_end_well, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(with_10_percent_of_faults_all_calls_end_well, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(with_30_percent_of_faults_all_calls_end_well, set_up,
+                                        tear_down),
+    };
+    int skip = world_skip();
+    return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);
+}
