@@ -304,7 +304,8 @@ static void on_message(void *arg, struct snapi_conn *transport_conn, const uint8
         snapi_server_conn_abort(conn, base_error_last_note());
         return;
     }
-    if (!conn->has_hello && frame.type != SNAPI_HELLO) {
+    /* PR-20: where messages may overtake each other, the first to come need not be the first sent. */
+    if (!conn->has_hello && frame.type != SNAPI_HELLO && conn->kind == SNAP_TRANSPORT_TCP) {
         snapi_server_conn_abort(conn, "its first frame is not HELLO");
         return;
     }

@@ -390,6 +390,20 @@ static void a_first_frame_other_than_hello_ends_its_connection(void **state)
     assert_int_equal(host.n_run, 1);
 }
 
+static void over_pony_a_call_may_overtake_hello(void **state)
+{
+    (void)state;
+    struct scripted pony;
+    scripted_connect(&pony, &host, SNAP_TRANSPORT_PONY, client.heard[0].text);
+    scripted_call(&pony, "Echo", 1, "");
+    scripted_hello(&pony);
+    scripted_call(&pony, "Echo", 2, "");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&pony, 1)->frame.code, SNAP_OK);
+    assert_int_equal(scripted_response(&pony, 2)->frame.code, SNAP_OK);
+    scripted_close(&pony, &host);
+}
+
 static void no_version_in_common_is_told_with_a_reason(void **state)
 {
     (void)state;
@@ -545,6 +559,7 @@ int main(void)
         CASE(a_response_to_a_server_ends_its_connection),
         CASE(a_number_in_use_ends_its_connection),
         CASE(a_first_frame_other_than_hello_ends_its_connection),
+        CASE(over_pony_a_call_may_overtake_hello),
         CASE(no_version_in_common_is_told_with_a_reason),
         CASE(a_later_client_that_also_knows_our_version_is_served),
         CASE(a_ping_is_answered_with_its_token),
