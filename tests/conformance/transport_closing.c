@@ -13,6 +13,7 @@ static void a_close_in_order_is_told_to_both(struct rig *rig)
     assert_int_equal(b->why.err, BASE_E_CLOSED);
 }
 
+/* KT-15, for TCP */
 static void a_flush_delivers_all_that_was_queued(struct rig *rig)
 {
     struct rig_end *b;

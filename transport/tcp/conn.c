@@ -136,6 +136,7 @@ static void finish_at_eof(struct ktcp_conn *conn)
     }
 }
 
+/* KT-14 */
 static void finish_at_end_frame(struct ktcp_conn *conn)
 {
     switch (conn->rx.end_reason) {
@@ -280,7 +281,7 @@ static bool write_batch(struct ktcp_conn *conn, const struct ktcp_batch *batch)
     return !conn->tx.is_blocked;
 }
 
-/* close(FLUSH): once all is gone the end frame follows, and then no more. */
+/* KT-15: once all is gone the end frame follows, and then no more. */
 static void write_end(struct ktcp_conn *conn)
 {
     if (conn->state != KTCP_FLUSHING || !ktcp_tx_is_empty(&conn->tx)) {

@@ -11,7 +11,7 @@
  * Shape    each way: a preface of 8 bytes, then frames. A frame is a header of 8 bytes (16 in a
  *          message's first piece of several), `length` payload bytes, zeroes up to a multiple of 8
  * Units    bytes, little endian
- * Source   docs/protocol-tcp.md; KT-1..KT-20
+ * Source   docs/protocol-tcp.md; KT-1..KT-18
  */
 enum {
     KTCP_PREFACE_BYTES = 8,

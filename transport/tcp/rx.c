@@ -115,7 +115,7 @@ static void piece_came(struct ktcp_rx *rx, size_t n)
     ktcp_buf_give(rx->mem, &buf);
 }
 
-/* Room for the next `body` bytes of a message; doubles, so that moving costs little. */
+/* KT-13: room for the next `body` bytes of a message; doubles, so that moving costs little. */
 static enum base_err make_room(struct ktcp_rx *rx, struct ktcp_rx_slot *slot, size_t body)
 {
     size_t need = (size_t)slot->received + body;
@@ -131,7 +131,7 @@ static enum base_err make_room(struct ktcp_rx *rx, struct ktcp_rx_slot *slot, si
     return err;
 }
 
-/* KT-9..KT-16: what a header may say, whatever has come before. */
+/* KT-5..KT-10, KT-12: what a header may say, whatever has come before. */
 static enum base_err check_header(struct ktcp_rx *rx, const struct ktcp_header *h, uint16_t zero)
 {
     bool is_first = (h->flags & KTCP_FIRST) != 0;
@@ -188,7 +188,7 @@ static enum base_err begin_pieces(struct ktcp_rx *rx, const struct ktcp_header *
     return err;
 }
 
-/* A piece's header was read: finds its slot and makes it the piece that is coming in. */
+/* KT-11: a piece's header was read: finds its slot and makes it the piece that is coming in. */
 static enum base_err begin_piece(struct ktcp_rx *rx, const struct ktcp_header *h)
 {
     struct ktcp_rx_slot *slot = &rx->slots[h->stream];
@@ -228,6 +228,7 @@ static enum base_err begin_cut_message(struct ktcp_rx *rx, const struct ktcp_hea
     return BASE_OK;
 }
 
+/* KT-1, KT-2 */
 static enum base_err read_preface(struct ktcp_rx *rx, const uint8_t *at)
 {
     if (memcmp(at, KTCP_MAGIC, KTCP_PREFACE_BYTES - 1) != 0) {

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-/* Indexed by enum ktcp_timer. */
+/* Indexed by enum ktcp_timer. KT-3, KT-15. */
 static const uint64_t timer_ns[KTCP_TIMERS] = {
     [KTCP_TIMER_CONNECT] = UINT64_C(10) * BASE_NS_PER_S,
     [KTCP_TIMER_GREET] = UINT64_C(10) * BASE_NS_PER_S,

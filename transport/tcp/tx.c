@@ -205,6 +205,7 @@ static void unpack(struct ktcp_chunk *chunk, const uint8_t *frame, uint32_t byte
     }
 }
 
+/* KT-4, KT-7, KT-17 */
 static void send_short(struct ktcp_tx *tx, struct snapi_tx *room, uint64_t tag)
 {
     uint8_t *frame = room->data - KTCP_HEADER_BYTES;
@@ -353,7 +354,7 @@ void ktcp_tx_drop_unsent(struct ktcp_tx *tx)
     }
 }
 
-/* The piece of `msg` that begins at `at`. */
+/* KT-18: the piece of `msg` that begins at `at`. */
 static struct ktcp_header piece_at(const struct ktcp_long *msg, uint8_t stream, uint64_t at)
 {
     uint64_t left = msg->total - at;

@@ -159,7 +159,7 @@ bool ktcp_tx_is_writable(const struct ktcp_tx *tx);
 /** The same, and takes note. */
 bool ktcp_tx_take_writable(struct ktcp_tx *tx);
 
-/** A message of which the kernel did not take every byte. */
+/** KT-16: a message of which the kernel did not take every byte. */
 struct ktcp_unsent {
     uint64_t tag;
     const uint8_t *data;

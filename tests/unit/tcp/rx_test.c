@@ -326,6 +326,7 @@ static void a_first_piece_as_long_as_its_message_is_malformed(void **state)
     expect_malformed(b, "as long as");
 }
 
+/* KT-7 */
 static void a_whole_message_on_a_stream_is_malformed(void **state)
 {
     struct bench *b = *state;

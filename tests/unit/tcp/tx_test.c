@@ -151,6 +151,7 @@ static void small_messages_leave_as_one_iovec(void **state)
     assert_int_equal(batch.bytes, 100 * 72);
 }
 
+/* KT-4 */
 static void padding_is_zero(void **state)
 {
     struct bench *b = *state;
@@ -166,6 +167,7 @@ static void padding_is_zero(void **state)
     assert_memory_equal(b->pipe + 8, "\377\000\000\000\000\000\000\000", 8);
 }
 
+/* KT-17 */
 static void small_ones_leave_between_the_pieces_of_a_long_one(void **state)
 {
     struct bench *b = *state;
@@ -180,6 +182,7 @@ static void small_ones_leave_between_the_pieces_of_a_long_one(void **state)
     assert_int_equal(b->n_messages, 2);
 }
 
+/* KT-18 */
 static void long_ones_take_turns(void **state)
 {
     struct bench *b = *state;
@@ -237,6 +240,7 @@ static void any_split_by_the_kernel_loses_and_repeats_nothing(void **state)
     }
 }
 
+/* KT-16 */
 static void a_message_without_its_last_byte_is_unsent(void **state)
 {
     struct bench *b = *state;
