@@ -28,7 +28,7 @@ static const struct {
     {"ping", cli_ping},
 };
 
-static void print_error(const char *fmt, va_list args)
+__attribute__((format(printf, 1, 0))) static void print_error(const char *fmt, va_list args)
 {
     (void)fflush(stdout);
     (void)fputs("snaprpc: ", stderr);

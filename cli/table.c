@@ -61,7 +61,7 @@ void cli_table_print(const struct cli_table *table, const char *title, FILE *out
 {
     size_t widths[CLI_TABLE_COLUMNS_MAX];
     bool rights[CLI_TABLE_COLUMNS_MAX];
-    if (table->n_cells <= table->n_columns) {
+    if (table->n_columns == 0 || table->n_cells <= table->n_columns) {
         return;
     }
     for (size_t c = 0; c < table->n_columns; c++) {

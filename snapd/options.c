@@ -109,6 +109,7 @@ enum base_err snapd_options_parse(int argc, char **argv, struct snapd_options *o
     snapd_config_init(config);
     int c;
     optind = 1;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no other thread yet */
     while ((c = getopt_long(argc, argv, ":c:s:l:e:vh", long_options, NULL)) != -1) {
         BASE_TRY(take_option(c, argv, options, &over));
     }

@@ -175,8 +175,8 @@ static bool is_listening_seqpacket(int fd)
 enum base_err snapd_listen_inherit(struct snapd_listen *l)
 {
     *l = (struct snapd_listen){.fd = -1};
-    const char *pid = getenv("LISTEN_PID");
-    const char *n = getenv("LISTEN_FDS");
+    const char *pid = getenv("LISTEN_PID"); /* NOLINT(concurrency-mt-unsafe): one thread yet */
+    const char *n = getenv("LISTEN_FDS");   /* NOLINT(concurrency-mt-unsafe): one thread yet */
     if (pid == NULL || n == NULL || strtol(pid, NULL, 10) != getpid() || strtol(n, NULL, 10) < 1) {
         return BASE_E_NOT_FOUND;
     }
@@ -207,6 +207,7 @@ void snapd_listen_close(struct snapd_listen *l)
 
 void snapd_notify(const char *state)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody here changes the environment */
     const char *path = getenv("NOTIFY_SOCKET");
     if (path == NULL || (path[0] != '/' && path[0] != '@')) {
         return;

@@ -174,13 +174,14 @@ static uint32_t loop_receive(struct snapd_dev *dev, struct pony_packet_in *packe
     uint32_t n_engines = loop->fabric->config.n_engines;
     uint32_t n = 0;
     for (uint32_t i = 0; i < n_engines; i++) {
-        uint32_t source = (loop->next_source + i) % n_engines;
+        uint32_t source = loop->next_source + i;
+        source -= source >= n_engines ? n_engines : 0;
         if (source != loop->idx) {
             n += take_from(loop, source, packets + n, max - n, now_ns);
         }
     }
     /* Another source goes first next time: a busy one does not starve the rest. */
-    loop->next_source = (loop->next_source + 1) % n_engines;
+    loop->next_source = loop->next_source + 1 < n_engines ? loop->next_source + 1 : 0;
     loop->received_pkts += n;
     return n;
 }

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -226,7 +225,8 @@ enum base_err snapd_engine_start(struct snapd_engine *engine)
     int e = pthread_create(&engine->thread, NULL, run, engine);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (e != 0) {
-        base_error_note("engine %u: thread: %s", engine->config.idx, strerror(e));
+        errno = e;
+        base_error_note("engine %u: thread: %m", engine->config.idx);
         return base_err_from_errno(e);
     }
     char name[16];

@@ -10,15 +10,17 @@
 /**
  * What one user's channels learnt: target, as the channel was given it, to Pony address.
  *
- * Shape    hash table and a list by age; the oldest entry goes when max is reached, and every one
- *          after its time to live
+ * Shape    buckets by a seeded hash, and a list by age; the oldest entry goes when max is reached,
+ *          and every one after its time to live
  * Threads  the control thread
  */
-struct snapd_cache_entry;
+enum {
+    SNAPD_CACHE_BUCKETS = 128
+};
 
 struct snapd_cache {
-    struct snapd_cache_entry *table; /**< uthash */
-    struct base_list by_age;         /**< oldest first */
+    struct base_list buckets[SNAPD_CACHE_BUCKETS]; /**< of struct snapd_cache_entry */
+    struct base_list by_age;                       /**< oldest first */
     uint32_t n, max;
     uint64_t ttl_ns;
 };

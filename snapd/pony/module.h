@@ -4,13 +4,12 @@
 
 #include "base/log.h"
 #include "base/mpsc.h"
+#include "base/table.h"
 #include "snapd/config.h"
 #include "snapd/control/server.h"
 #include "snapd/engine/proxy.h"
 #include "snapd/pony/region.h"
 #include "snapd/pony/users.h"
-
-#include <uthash.h>
 
 /**
  * Module Pony: attaches applications to engines, remembers addresses, answers status.

@@ -146,7 +146,6 @@ static enum base_err join_engine(struct snapd_port *port, uint64_t message_bytes
 static void enter(struct snapd_port *port)
 {
     struct snapd_pony *pony = port->pony;
-    HASH_ADD(hh, pony->ports, number, sizeof(port->number), port);
     pony->n_ports++;
     pony->n_ports_of[port->engine_idx]++;
     port->user->n_ports++;
@@ -197,9 +196,13 @@ static enum base_err make_port(struct snapd_pony *pony, struct snapd_session *s,
         err = open_bells(port);
     }
     if (err == BASE_OK) {
-        err = join_engine(port, *message_bytes);
+        HASH_ADD(hh, pony->ports, number, sizeof(port->number), port);
+        err = base_table_has(port) ? join_engine(port, *message_bytes) : BASE_E_NOMEM;
     }
     if (err != BASE_OK) {
+        if (base_table_has(port)) {
+            HASH_DEL(pony->ports, port);
+        }
         free_port(port);
         return err;
     }

@@ -5,16 +5,15 @@
 #include "snapd/pony/cache.h"
 
 #include <sys/types.h>
-#include <uthash.h>
 
 /**
  * What each user holds of this snapd: ports, memory, remembered addresses.
  *
- * Shape    hash table by uid; a user who holds nothing is forgotten
+ * Shape    a list: a host has few users at a time; one who holds nothing is forgotten
  * Threads  the control thread
  */
 struct snapd_user {
-    UT_hash_handle hh;
+    struct base_list link;
     uid_t uid;
     uint32_t n_ports;
     uint64_t bytes; /**< of all regions of all ports */
@@ -22,7 +21,8 @@ struct snapd_user {
 };
 
 struct snapd_users {
-    struct snapd_user *table;
+    uint32_t n;
+    struct base_list list;
     uint32_t remembered;  /**< per user, at most */
     uint64_t remember_ns; /**< for how long */
 };

@@ -53,6 +53,7 @@ bool test_control_send(struct test_control *control, const void *bytes, size_t l
     return err == BASE_OK;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): filled through msg */
 bool test_control_receive(struct test_control *control, Pony__Control__Reply **reply, int *fds,
                           uint32_t max_fds, uint32_t *n_fds)
 {

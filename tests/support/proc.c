@@ -46,6 +46,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
+/* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): see on_interrupt() */
 static void clean_up(void)
 {
     if (getpid() != owner) {
@@ -64,7 +65,7 @@ static void clean_up(void)
 /* Not async-signal-safe in the letter; the alternative is to leave namespaces behind. */
 static void on_interrupt(int sig)
 {
-    clean_up();
+    clean_up(); /* NOLINT(bugprone-signal-handler,cert-sig30-c): see above */
     (void)signal(sig, SIG_DFL);
     (void)raise(sig);
 }

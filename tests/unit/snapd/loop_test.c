@@ -140,7 +140,7 @@ static void a_sleeping_receiver_is_woken_and_one_that_is_up_is_not(void **state)
 }
 
 enum {
-    N_THROUGH = 20000
+    N_THROUGH = 4000
 };
 
 static void *produce(void *arg)

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "snapd/engine/idle.h"
+
+#include "tests/support/cmocka_all.h"
+
+enum {
+    SPIN = 100000,
+    N_ROUNDS = 50
+};
+
+static struct snapd_idle make(enum snapd_idle_policy policy)
+{
+    struct snapd_idle idle;
+    snapd_idle_init(&idle, policy, SPIN, 0);
+    return idle;
+}
+
+/* Work every `pause` ns, N_ROUNDS times; returns the time after the last. */
+static uint64_t work_every(struct snapd_idle *idle, uint64_t now_ns, uint64_t pause_ns)
+{
+    for (int i = 0; i < N_ROUNDS; i++) {
+        now_ns += pause_ns;
+        assert_false(snapd_idle_after_round(idle, true, now_ns));
+    }
+    return now_ns;
+}
+
+static void spin_never_sleeps(void **state)
+{
+    (void)state;
+    struct snapd_idle idle = make(SNAPD_IDLE_SPIN);
+    assert_false(snapd_idle_after_round(&idle, false, UINT64_MAX));
+}
+
+static void sleep_sleeps_at_once(void **state)
+{
+    (void)state;
+    struct snapd_idle idle = make(SNAPD_IDLE_SLEEP);
+    assert_false(snapd_idle_after_round(&idle, true, 10));
+    assert_true(snapd_idle_after_round(&idle, false, 10));
+}
+
+static void adaptive_begins_with_sleep_after_the_grace(void **state)
+{
+    (void)state;
+    struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
+    assert_false(snapd_idle_after_round(&idle, false, SNAPD_IDLE_GRACE_NS - 1));
+    assert_true(snapd_idle_after_round(&idle, false, SNAPD_IDLE_GRACE_NS));
+}
+
+static void adaptive_stays_up_while_work_comes_often(void **state)
+{
+    (void)state;
+    struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
+    uint64_t now_ns = work_every(&idle, 0, SPIN / 10);
+    assert_false(snapd_idle_after_round(&idle, false, now_ns + SPIN - 1));
+    assert_true(snapd_idle_after_round(&idle, false, now_ns + SPIN));
+}
+
+static void adaptive_sleeps_early_when_work_comes_rarely(void **state)
+{
+    (void)state;
+    struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
+    uint64_t now_ns = work_every(&idle, 0, SPIN / 10);
+    now_ns = work_every(&idle, now_ns, (uint64_t)SPIN * 1000);
+    assert_false(snapd_idle_after_round(&idle, false, now_ns + SNAPD_IDLE_GRACE_NS - 1));
+    assert_true(snapd_idle_after_round(&idle, false, now_ns + SNAPD_IDLE_GRACE_NS));
+}
+
+static void one_long_pause_does_not_outweigh_what_comes_after(void **state)
+{
+    (void)state;
+    struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
+    uint64_t now_ns = work_every(&idle, 0, SPIN / 10);
+    now_ns += UINT64_C(3600) * 1000000000;
+    assert_false(snapd_idle_after_round(&idle, true, now_ns));
+    now_ns = work_every(&idle, now_ns, SPIN / 10);
+    assert_false(snapd_idle_after_round(&idle, false, now_ns + SPIN - 1));
+}
+
+static void no_spin_time_means_sleep_at_once(void **state)
+{
+    (void)state;
+    struct snapd_idle idle;
+    snapd_idle_init(&idle, SNAPD_IDLE_ADAPTIVE, 0, 5);
+    assert_true(snapd_idle_after_round(&idle, false, 5));
+}
+
+static void a_clock_that_stands_still_or_goes_back_is_no_pause(void **state)
+{
+    (void)state;
+    struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
+    assert_false(snapd_idle_after_round(&idle, true, 1000));
+    assert_false(snapd_idle_after_round(&idle, false, 1000));
+    assert_false(snapd_idle_after_round(&idle, false, 999));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(spin_never_sleeps),
+        cmocka_unit_test(sleep_sleeps_at_once),
+        cmocka_unit_test(adaptive_begins_with_sleep_after_the_grace),
+        cmocka_unit_test(adaptive_stays_up_while_work_comes_often),
+        cmocka_unit_test(adaptive_sleeps_early_when_work_comes_rarely),
+        cmocka_unit_test(one_long_pause_does_not_outweigh_what_comes_after),
+        cmocka_unit_test(no_spin_time_means_sleep_at_once),
+        cmocka_unit_test(a_clock_that_stands_still_or_goes_back_is_no_pause),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
