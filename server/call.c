@@ -19,6 +19,7 @@ enum base_err snapi_server_calls_init(struct snap_server *server)
 {
     base_list_init(&server->calls);
     server->n_buckets = base_ceil_pow2_u32(base_min_u32(server->max_calls, BUCKETS_MAX));
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
     server->by_id = calloc(server->n_buckets, sizeof(*server->by_id));
     return server->by_id != NULL ? BASE_OK : BASE_E_NOMEM;
 }

@@ -16,10 +16,10 @@
  */
 #if defined(__has_feature)
 #    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#        define __SANITIZE_ADDRESS__ 1
+#        define HAS_SANITIZER 1
 #    endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(HAS_SANITIZER) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum {
     COUNTS = 0 /* the sanitizer's allocator is in the way */
 };
@@ -32,6 +32,9 @@ enum {
 
 static _Atomic uint64_t n_allocated;
 
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the names are glibc's */
+/* NOLINTBEGIN(readability-identifier-naming,readability-inconsistent-declaration-parameter-name):
+ * the same */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t size);
@@ -67,6 +70,9 @@ int posix_memalign(void **p, size_t align, size_t size)
     *p = __libc_memalign(align, size);
     return *p != NULL ? 0 : ENOMEM;
 }
+
+/* NOLINTEND(readability-identifier-naming,readability-inconsistent-declaration-parameter-name) */
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 #endif
 
 enum {

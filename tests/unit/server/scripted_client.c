@@ -35,7 +35,8 @@ static void hold(struct snap_server_call *call, const Snaptest__Ping *request, s
     host->held[host->n_held++] = call;
 }
 
-static void fail_(struct snap_server_call *call, const Snaptest__Ping *request, struct host *host)
+static void fail_call(struct snap_server_call *call, const Snaptest__Ping *request,
+                      struct host *host)
 {
     (void)host;
     snap_server_fail(call, (enum snap_code)request->number, "because %s", request->text);
@@ -85,9 +86,9 @@ void host_open(struct host *host, const struct snap_loop_options *loop_options,
     assert_true(snap_ok(&status));
     status = snap_server_create(host->loop, options, &host->server);
     assert_true(snap_ok(&status));
-    snap_any_fn *const handlers[] = {(snap_any_fn *)echo,  (snap_any_fn *)hold,
-                                     (snap_any_fn *)fail_, (snap_any_fn *)wrong_type,
-                                     (snap_any_fn *)big,   NULL};
+    snap_any_fn *const handlers[] = {(snap_any_fn *)echo,      (snap_any_fn *)hold,
+                                     (snap_any_fn *)fail_call, (snap_any_fn *)wrong_type,
+                                     (snap_any_fn *)big,       NULL};
     status = snap_server_add(host->server, &service, handlers, host);
     assert_true(snap_ok(&status));
     status = snap_server_listen(host->server, "127.0.0.1:0");
@@ -242,7 +243,7 @@ void scripted_call(struct scripted *client, const char *method, uint64_t id, con
     (void)snprintf(name, sizeof(name), "snaptest.Test/%s", method);
     Snaptest__Ping ping = SNAPTEST__PING__INIT;
     ping.text = (char *)(uintptr_t)payload;
-    ping.number = atoi(payload);
+    ping.number = (int32_t)strtol(payload, NULL, 10);
     uint8_t body[256];
     struct snapi_frame frame = {.type = SNAPI_REQUEST,
                                 .id = id,
