@@ -172,7 +172,7 @@ static void a_slow_preface_runs_out_of_time(void **state)
     uint8_t last[8];
     int fd = raw_connect(rig);
     for (int i = 0; i < 7; i++) {
-        raw_send(rig, fd, "SNAPTCP" + i, 1);
+        raw_send(rig, fd, &"SNAPTCP"[i], 1);
         rig->skew_ns += UINT64_C(2) * BASE_NS_PER_S; /* a byte every two seconds */
         rig_turn(rig);
     }
@@ -285,6 +285,12 @@ static void mutated_streams_hurt_nobody(void **state)
     a_good_connection_still_works(rig);
 }
 
+static void put_preface(uint8_t *out)
+{
+    static const uint8_t preface[KTCP_PREFACE_BYTES] = {'S', 'N', 'A', 'P', 'T', 'C', 'P', 1};
+    memcpy(out, preface, sizeof(preface));
+}
+
 static void random_bytes_hurt_nobody(void **state)
 {
     struct rig *rig = *state;
@@ -296,7 +302,7 @@ static void random_bytes_hurt_nobody(void **state)
             bytes[k] = (uint8_t)base_rng_below(&rng, base_rng_chance(&rng, 500000) ? 4 : 256);
         }
         if (i % 4 != 0) {
-            memcpy(bytes, "SNAPTCP\001", 8);
+            put_preface(bytes);
         }
         say_and_leave(rig, bytes, 8 + (size_t)base_rng_below(&rng, sizeof(bytes) - 8));
     }

@@ -45,7 +45,7 @@ static enum base_err malformed(struct ktcp_rx *rx, const char *why)
     return BASE_E_MALFORMED;
 }
 
-static void plan_add(struct ktcp_rx_plan *plan, uint8_t *data, size_t len)
+static void plan_add(struct ktcp_rx_plan *plan, void *data, size_t len)
 {
     plan->iov[plan->n_iov++] = (struct iovec){.iov_base = data, .iov_len = len};
     plan->bytes += len;

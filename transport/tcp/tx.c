@@ -305,7 +305,7 @@ bool ktcp_tx_take_writable(struct ktcp_tx *tx)
     return is_writable;
 }
 
-static void long_done(struct ktcp_tx *tx, uint8_t stream)
+static void long_done(struct ktcp_tx *tx, int stream)
 {
     struct ktcp_long *msg = tx->active[stream];
     tx->queued[msg->class] -= (size_t)(msg->total - msg->sent);
@@ -328,7 +328,7 @@ bool ktcp_tx_first_unsent(struct ktcp_tx *tx, struct ktcp_unsent *unsent)
         ring_pop(tx);
     }
     tx->is_cut = false;
-    for (uint8_t i = 0; i < KTCP_STREAMS; i++) {
+    for (int i = 0; i < KTCP_STREAMS; i++) {
         struct ktcp_long *msg = tx->active[i];
         if (msg != NULL) {
             *unsent = (struct ktcp_unsent){.tag = msg->tag,
@@ -346,7 +346,7 @@ void ktcp_tx_drop_unsent(struct ktcp_tx *tx)
         ring_pop(tx);
         return;
     }
-    for (uint8_t i = 0; i < KTCP_STREAMS; i++) {
+    for (int i = 0; i < KTCP_STREAMS; i++) {
         if (tx->active[i] != NULL) {
             long_done(tx, i);
             return;
@@ -367,7 +367,7 @@ static struct ktcp_header piece_at(const struct ktcp_long *msg, uint8_t stream, 
                                 .total = msg->total};
 }
 
-static void batch_add(struct ktcp_batch *batch, uint8_t *data, size_t len)
+static void batch_add(struct ktcp_batch *batch, void *data, size_t len)
 {
     if (len == 0) {
         return;

@@ -252,9 +252,10 @@ static void eight_messages_may_be_in_pieces_and_no_ninth(void **state)
 {
     struct bench *b = *state;
     put_preface(b);
-    for (uint8_t i = 0; i < KTCP_STREAMS; i++) {
+    for (int i = 0; i < KTCP_STREAMS; i++) {
         put_frame(b,
-                  (struct ktcp_header){.length = 8, .flags = KTCP_FIRST, .stream = i, .total = 16},
+                  (struct ktcp_header){
+                      .length = 8, .flags = KTCP_FIRST, .stream = (uint8_t)i, .total = 16},
                   'x');
     }
     assert_int_equal(feed(b), BASE_OK);
@@ -380,11 +381,12 @@ static void an_announced_length_costs_little(void **state)
     struct bench *b = *state;
     b->rx.max_message_bytes = (size_t)1 << 40;
     put_preface(b);
-    for (uint8_t i = 0; i < KTCP_STREAMS; i++) {
-        put_frame(b,
-                  (struct ktcp_header){
-                      .length = 8, .flags = KTCP_FIRST, .stream = i, .total = (uint64_t)1 << 40},
-                  'x');
+    for (int i = 0; i < KTCP_STREAMS; i++) {
+        put_frame(
+            b,
+            (struct ktcp_header){
+                .length = 8, .flags = KTCP_FIRST, .stream = (uint8_t)i, .total = (uint64_t)1 << 40},
+            'x');
     }
     assert_int_equal(feed(b), BASE_OK);
     for (int i = 0; i < KTCP_STREAMS; i++) {
