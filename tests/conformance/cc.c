@@ -52,6 +52,7 @@ static void ack_window(struct rig *rig, uint64_t rtt_ns, uint64_t endpoint_ns)
 #define FOREACH_CC(ops) \
     for (const struct pony_cc_ops *const *it_ = pony_cc_all, *ops; (ops = *it_) != NULL; it_++)
 
+/* PX-40 */
 static void every_slot_is_filled_and_every_state_fits(void **state)
 {
     (void)state;
@@ -119,6 +120,7 @@ static void the_window_is_positive_and_bounded_whatever_happens(void **state)
     }
 }
 
+/* PX-46, and that the others come to the same */
 static void an_uncongested_flow_gets_the_whole_window(void **state)
 {
     (void)state;
@@ -154,6 +156,7 @@ static void a_standing_queue_shrinks_the_window(void **state)
     }
 }
 
+/* PX-44 */
 static void the_delay_window_outlives_loss_that_is_no_congestion(void **state)
 {
     (void)state;
@@ -177,6 +180,7 @@ static void the_delay_window_outlives_loss_that_is_no_congestion(void **state)
     assert_true(window >= 32 && window < 64);
 }
 
+/* PX-42, PX-45 */
 static void swift_paces_when_its_window_is_below_one(void **state)
 {
     (void)state;

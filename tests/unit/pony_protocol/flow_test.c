@@ -89,6 +89,7 @@ static void data_carries_the_acknowledgement(void **state)
     assert_false(flow_pair_take(&pair, 1, &bytes));
 }
 
+/* PX-25 */
 static void holes_are_told_although_data_has_no_room_for_it(void **state)
 {
     (void)state;
@@ -105,6 +106,7 @@ static void holes_are_told_although_data_has_no_room_for_it(void **state)
     assert_int_equal(pair.ends[0].n_acked, 1);
 }
 
+/* PX-27, PX-29 */
 static void a_lost_packet_comes_again_before_its_timeout(void **state)
 {
     (void)state;
@@ -127,6 +129,7 @@ static void a_lost_tail_comes_again_after_a_timeout(void **state)
     assert_int_equal(flow_pair_count(&pair, 0, "timeouts"), 1);
 }
 
+/* PX-8, PX-22 */
 static void replays_are_delivered_once(void **state)
 {
     (void)state;
@@ -141,6 +144,7 @@ static void replays_are_delivered_once(void **state)
     assert_int_equal(flow_pair_count(&pair, 1, "rx_duplicates"), 15);
 }
 
+/* PX-11, PX-13, PX-16 */
 static void a_wrong_token_or_number_is_dropped_and_answered(void **state)
 {
     (void)state;
@@ -165,6 +169,7 @@ static void a_wrong_token_or_number_is_dropped_and_answered(void **state)
     assert_int_equal(pair.ends[1].n_delivered, 1);
 }
 
+/* PX-26 */
 static void acknowledging_the_future_is_dropped(void **state)
 {
     (void)state;
@@ -178,6 +183,7 @@ static void acknowledging_the_future_is_dropped(void **state)
     assert_int_equal(pair.ends[0].n_delivered, 0);
 }
 
+/* PX-23 */
 static void a_packet_beyond_the_window_is_dropped(void **state)
 {
     (void)state;
@@ -191,6 +197,7 @@ static void a_packet_beyond_the_window_is_dropped(void **state)
     assert_int_equal(pair.ends[0].n_delivered, 0);
 }
 
+/* PX-55 */
 static void frames_that_break_the_protocol_end_the_flow(void **state)
 {
     (void)state;
@@ -223,6 +230,7 @@ static void no_more_than_the_window_is_in_flight(void **state)
     assert_int_equal(pair.ends[1].n_delivered, 100);
 }
 
+/* PX-43 */
 static void an_empty_packet_pool_only_delays(void **state)
 {
     (void)state;
@@ -364,6 +372,7 @@ static void flows_share_what_an_empty_pool_gets_back(void **state)
     flow_pair_stop(&other);
 }
 
+/* PX-52 */
 static void an_unused_flow_is_closed(void **state)
 {
     (void)state;
@@ -409,6 +418,7 @@ static void unanswered_data_kills_after_dead_ns(void **state)
     assert_int_equal(pair.ends[0].n_dropped, 5);
 }
 
+/* PX-51 */
 static void an_engine_that_slept_asks_before_it_buries(void **state)
 {
     (void)state;
@@ -424,6 +434,7 @@ static void an_engine_that_slept_asks_before_it_buries(void **state)
     assert_int_equal(pair.ends[0].n_downs, 0);
 }
 
+/* PX-53 */
 static void a_hint_makes_death_come_sooner(void **state)
 {
     (void)state;
@@ -438,6 +449,7 @@ static void a_hint_makes_death_come_sooner(void **state)
     assert_int_equal(pair.ends[0].reason, SHM_REASON_PEER_DEAD);
 }
 
+/* PX-54 */
 static void shutdown_tells_the_peer_and_nobody_here(void **state)
 {
     (void)state;
@@ -451,7 +463,7 @@ static void shutdown_tells_the_peer_and_nobody_here(void **state)
     assert_int_equal(flow_pair_n_flows(&pair, 0), 0);
 }
 
-/* PX-31 */
+/* PX-7, PX-9, PX-31 */
 static void waiting_at_the_peer_is_told_apart_from_the_network(void **state)
 {
     (void)state;
@@ -468,6 +480,7 @@ static void waiting_at_the_peer_is_told_apart_from_the_network(void **state)
     assert_int_equal(bytes.data[40], 0); /* TTL 64 as sent */
 }
 
+/* PX-34 */
 static void timeouts_in_a_row_change_the_path(void **state)
 {
     (void)state;

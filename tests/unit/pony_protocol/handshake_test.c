@@ -203,6 +203,7 @@ static void silence_is_unreachable(void **state)
     assert_int_equal(pair.ends[0].reason, SHM_REASON_UNREACHABLE);
 }
 
+/* PX-53 */
 static void a_hint_ends_a_handshake_at_once(void **state)
 {
     (void)state;
@@ -214,6 +215,7 @@ static void a_hint_ends_a_handshake_at_once(void **state)
     assert_int_equal(pair.ends[0].reason, SHM_REASON_UNREACHABLE);
 }
 
+/* PX-15 */
 static void a_full_table_says_so(void **state)
 {
     (void)state;
@@ -263,6 +265,7 @@ static void a_flood_of_hellos_leaves_flows_alone(void **state)
     assert_int_equal(flow_pair_n_flows(&pair, 1), 1);
 }
 
+/* PX-19 */
 static void a_forged_hello_does_not_end_a_flow(void **state)
 {
     (void)state;
@@ -299,6 +302,7 @@ static void a_restarted_peer_is_noticed_by_the_first_packet(void **state)
     assert_int_equal(pair.ends[1].n_delivered, 0);
 }
 
+/* PX-19 */
 static void a_restarted_peer_that_calls_replaces_its_old_flow(void **state)
 {
     (void)state;
@@ -315,6 +319,7 @@ static void a_restarted_peer_that_calls_replaces_its_old_flow(void **state)
     assert_int_equal(pair.ends[0].n_delivered, 3);
 }
 
+/* PX-16 */
 static void resets_without_the_right_token_are_dropped(void **state)
 {
     (void)state;
@@ -346,6 +351,7 @@ static void resets_without_the_right_token_are_dropped(void **state)
     assert_int_equal(pair.ends[0].n_downs, 1);
 }
 
+/* PX-10, PX-14 */
 static void a_hello_must_have_the_size_it_names(void **state)
 {
     (void)state;
@@ -364,6 +370,7 @@ static void a_hello_must_have_the_size_it_names(void **state)
     assert_int_equal(flow_pair_n_flows(&pair, 1), 0);
 }
 
+/* PX-6, PX-14 */
 static void a_repeated_hello_after_data_does_not_skip_data(void **state)
 {
     (void)state;

@@ -8,6 +8,7 @@
 
 static const uint32_t starts[] = {0, 1, 63, 64, 1023, 0x7ffffff0, 0xfffffe00, 0xffffffff};
 
+/* PX-20 */
 static void packets_in_order_leave_no_hole(void **state)
 {
     (void)state;
@@ -23,6 +24,7 @@ static void packets_in_order_leave_no_hole(void **state)
     }
 }
 
+/* PX-21, PX-23 */
 static void the_window_ends_at_1024(void **state)
 {
     (void)state;
@@ -92,7 +94,7 @@ static void cut_sack_words_end_with_one_that_says_something(void **state)
     assert_int_equal(pony_recv_window_sack(&window, words, 5), 5);
 }
 
-/* Against one byte per packet. */
+/* PX-22, PX-23; against one byte per packet */
 static void random_arrivals_agree_with_a_plain_reference(void **state)
 {
     (void)state;

@@ -22,6 +22,7 @@ static void replies_come_out_in_order(void **state)
     assert_false(pony_replies_take(&replies, &reply));
 }
 
+/* PX-15 */
 static void a_burst_of_64_is_let_through_and_not_one_more(void **state)
 {
     (void)state;

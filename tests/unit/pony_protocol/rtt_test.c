@@ -15,6 +15,7 @@ static void without_a_sample_the_timeout_is_the_initial_one(void **state)
     assert_true(pony_rtt_min_ns(&rtt) == 0);
 }
 
+/* PX-32 */
 static void the_timeout_has_a_floor_and_a_ceiling(void **state)
 {
     (void)state;
@@ -28,6 +29,7 @@ static void the_timeout_has_a_floor_and_a_ceiling(void **state)
     assert_true(pony_rtt_rto_ns(&rtt) == 200 * MS);
 }
 
+/* PX-30 */
 static void the_first_sample_sets_the_average(void **state)
 {
     (void)state;
@@ -41,6 +43,7 @@ static void the_first_sample_sets_the_average(void **state)
     assert_true(rtt.rttvar_ns == 5 * MS);
 }
 
+/* PX-32 */
 static void timeouts_in_a_row_double_from_the_second_on(void **state)
 {
     (void)state;

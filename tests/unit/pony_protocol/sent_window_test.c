@@ -73,6 +73,7 @@ static void a_cumulative_ack_frees_all_before_it(void **state)
     assert_true(pony_sent_window_is_idle(&window));
 }
 
+/* PX-26 */
 static void an_ack_of_what_was_not_sent_is_not_believed(void **state)
 {
     (void)state;
@@ -90,6 +91,7 @@ static void an_ack_of_what_was_not_sent_is_not_believed(void **state)
     assert_false(pony_sent_window_may_ack(&window, next - 64, &word, 1));
 }
 
+/* PX-26 */
 static void selective_acks_count_once(void **state)
 {
     (void)state;
@@ -103,6 +105,7 @@ static void selective_acks_count_once(void **state)
     assert_int_equal(window.n_inflight, 34);
 }
 
+/* PX-27 */
 static void a_hole_is_lost_when_the_guard_has_passed(void **state)
 {
     (void)state;
@@ -145,6 +148,7 @@ static void a_resent_packet_can_be_lost_again(void **state)
     assert_int_equal(pony_sent_window_find_lost(&window, 5000, 0), 1);
 }
 
+/* PX-27 */
 static void an_ack_too_fast_for_the_retransmission_says_nothing_about_it(void **state)
 {
     (void)state;
@@ -158,6 +162,7 @@ static void an_ack_too_fast_for_the_retransmission_says_nothing_about_it(void **
     assert_true(window.rack_serial == before);
 }
 
+/* PX-28 */
 static void late_first_transmissions_are_noticed_as_reordering(void **state)
 {
     (void)state;
@@ -168,6 +173,7 @@ static void late_first_transmissions_are_noticed_as_reordering(void **state)
     assert_false(ack_at(3, NULL, 0, 2200).was_reordered);
 }
 
+/* PX-33 */
 static void a_timeout_takes_the_one_sent_longest_ago(void **state)
 {
     (void)state;

@@ -91,6 +91,7 @@ static void the_layout_is_the_documented_one(void **state)
     assert_memory_equal(data, golden, 4);
 }
 
+/* PX-2 */
 static void every_cut_is_refused(void **state)
 {
     (void)state;
@@ -107,6 +108,7 @@ static void every_cut_is_refused(void **state)
     assert_int_equal(decode(data, len + 1), PONY_WIRE_LENGTH);
 }
 
+/* PX-1 */
 static void every_flipped_covered_bit_is_refused(void **state)
 {
     (void)state;
@@ -122,6 +124,7 @@ static void every_flipped_covered_bit_is_refused(void **state)
     assert_int_equal(decode(data, len), PONY_WIRE_OK);
 }
 
+/* PX-4, PX-5 */
 static void forged_fields_are_refused_by_name(void **state)
 {
     (void)state;
@@ -152,6 +155,7 @@ static void forged_fields_are_refused_by_name(void **state)
     }
 }
 
+/* PX-2 */
 static void covered_len_ends_at_the_body(void **state)
 {
     (void)state;
@@ -164,6 +168,7 @@ static void covered_len_ends_at_the_body(void **state)
     assert_int_equal(decode(data, len), PONY_WIRE_LENGTH);
 }
 
+/* PX-3 */
 static void sack_words_are_bounded_and_canonical(void **state)
 {
     (void)state;
@@ -182,6 +187,7 @@ static void sack_words_are_bounded_and_canonical(void **state)
     assert_int_equal(decode(data, len), PONY_WIRE_SACK);
 }
 
+/* PX-5 */
 static void data_without_a_body_is_refused(void **state)
 {
     (void)state;
