@@ -47,7 +47,7 @@ static uint32_t target(const struct pony_credit_pool *pool, const struct pony_cr
 
 void pony_credit_pool_init(struct pony_credit_pool *pool, uint64_t cap, uint32_t max_conns)
 {
-    uint64_t most = cap / (2 * PONY_CREDIT_FLOOR_MIN);
+    uint64_t most = cap / 4 * 3 / PONY_CREDIT_FLOOR_MIN;
     *pool = (struct pony_credit_pool){
         .cap = cap,
         .max_conns = max_conns,

@@ -39,7 +39,8 @@ struct pony_credit_pool {
     uint64_t excess;          /**< held beyond floors */
     struct base_list waiting; /**< struct pony_credit.wait: had less than half a floor, no memory */
     uint32_t n_conns, max_conns;
-    uint32_t n_reserved; /**< connections whose floor is kept free before they come */
+    uint32_t n_reserved; /**< connections whose floor is kept free before they come; at most 3/4
+                              of cap: 13,824 connections with the default 128 MiB */
     uint32_t n_low;      /**< connections whose peer may have run dry */
 };
 
