@@ -6,9 +6,8 @@
 #include <string.h>
 
 static const struct transport_fixture *const fixtures[] = {
-    &tcp_inet_fixture,
-    &tcp_inet6_fixture,
-    &tcp_unix_fixture,
+    &tcp_inet_fixture,   &tcp_inet6_fixture, &tcp_unix_fixture,
+    &pony_local_fixture, &pony_udp_fixture,
 };
 
 static const struct transport_case *const groups[] = {

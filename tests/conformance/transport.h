@@ -10,7 +10,8 @@
  *
  * A new transport adds a fixture (its own file) to the list in transport.c.
  */
-extern const struct transport_fixture tcp_inet_fixture, tcp_inet6_fixture, tcp_unix_fixture;
+extern const struct transport_fixture tcp_inet_fixture, tcp_inet6_fixture, tcp_unix_fixture,
+    pony_local_fixture, pony_udp_fixture;
 
 struct transport_case {
     const char *name;

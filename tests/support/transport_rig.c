@@ -180,12 +180,12 @@ static const struct snapi_listener_events listener_events = {.on_accept = on_acc
 
 /* ---- the rig ---- */
 
-static struct snapi_transport *open_transport(struct rig *rig, struct snapi_poller *poller)
+static struct snapi_transport *open_transport(struct rig *rig, struct snapi_poller *poller,
+                                              const char *snapd_socket)
 {
     assert_int_equal(snapi_poller_init(poller), BASE_OK);
-    struct snapi_transport_config config = {.poller = poller,
-                                            .max_message_bytes = RIG_MAX_MESSAGE_BYTES,
-                                            .snapd_socket = rig->fixture->snapd_socket};
+    struct snapi_transport_config config = {
+        .poller = poller, .max_message_bytes = RIG_MAX_MESSAGE_BYTES, .snapd_socket = snapd_socket};
     struct snapi_transport *transport;
     assert_int_equal(rig->fixture->ops->create(&config, &transport), BASE_OK);
     return transport;
@@ -200,8 +200,10 @@ static bool is_up(struct snapi_transport *transport)
 void rig_open(struct rig *rig, const struct transport_fixture *fixture)
 {
     *rig = (struct rig){.fixture = fixture};
-    rig->client = open_transport(rig, &rig->client_poller);
-    rig->server = open_transport(rig, &rig->server_poller);
+    const char *server_socket = fixture->server_snapd_socket;
+    rig->client = open_transport(rig, &rig->client_poller, fixture->snapd_socket);
+    rig->server = open_transport(rig, &rig->server_poller,
+                                 server_socket != NULL ? server_socket : fixture->snapd_socket);
     rig_wait(rig, is_up(rig->client) && is_up(rig->server));
     enum base_err err = fixture->ops->listen(rig->server, fixture->listen_address(),
                                              &listener_events, rig, &rig->listener);

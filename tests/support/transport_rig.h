@@ -35,8 +35,9 @@ struct transport_fixture {
     void (*connect_address)(const char *listener_address, char *out);
     const char *(*refused_address)(void); /**< well formed, and nobody is there */
     const char *snapd_socket;
-    bool is_listen_exclusive; /**< the same address cannot be listened at twice */
-    bool obeys_given_time;    /**< its timeouts follow poll()'s now_ns alone */
+    const char *server_snapd_socket; /**< the server's; NULL: the same */
+    bool is_listen_exclusive;        /**< the same address cannot be listened at twice */
+    bool obeys_given_time;           /**< its timeouts follow poll()'s now_ns alone */
 };
 
 struct rig;

@@ -80,7 +80,7 @@ static void a_shortened_an_empty_and_an_abandoned_message_are_fine(void **state)
     port_rig_turn(rig);
     assert_int_equal(fake_snapd_command(&rig->snapd, 1)->u.send.len, 10);
     assert_int_equal(fake_snapd_command(&rig->snapd, 0)->u.send.len, 0);
-    assert_int_equal(rig->port->n_begun, 0);
+    assert_int_equal(rig->port->messages.n_taken, 2);
 }
 
 static void a_message_that_arrives_is_read_in_place_and_its_memory_given_back(void **state)
@@ -128,50 +128,69 @@ static void without_memory_begin_says_again_and_writable_follows(void **state)
     assert_int_equal(port_rig_send(&e, 1, FAKE_REGION_BYTES, 2), BASE_OK);
 }
 
-static void a_full_command_queue_is_back_pressure_and_nothing_is_lost(void **state)
+static void what_finds_the_command_queue_full_goes_later_in_order(void **state)
 {
     struct port_rig *rig = *state;
     struct port_events e = {0}, late = {0};
     port_rig_open(rig, &e);
     rig->snapd.plan.stops_taking = true;
-    uint32_t n = 0;
-    while (port_rig_send(&e, 1, 64, n) == BASE_OK) {
-        n++;
+    for (uint32_t i = 0; i < FAKE_SLOTS + 10; i++) {
+        assert_int_equal(port_rig_send(&e, 1, 64, i), BASE_OK);
     }
-    assert_int_equal(n, FAKE_SLOTS);
-    port_rig_connect(rig, &late); /* its OPEN waits */
-    struct snapi_tx tx;
-    assert_int_equal(ops->begin(late.conn, 8, &tx), BASE_AGAIN);
+    port_rig_connect(rig, &late);
+    assert_int_equal(port_rig_send(&late, 1, 64, 1), BASE_OK);
+    ops->close(late.conn, SNAPI_CLOSE_FLUSH);
     ops->close(e.conn, SNAPI_CLOSE_FLUSH);
     port_rig_turns(rig, 2);
     assert_true(ops->next_deadline_ns(rig->transport) <= rig->now_ns + BASE_NS_PER_MS);
     rig->snapd.plan.stops_taking = false;
     port_rig_turns(rig, 3);
-    assert_int_equal(rig->snapd.n_commands, 1 + FAKE_SLOTS + 2);
-    assert_int_equal(fake_snapd_command(&rig->snapd, 1)->opcode, SHM_OP_OPEN);
-    assert_int_equal(fake_snapd_command(&rig->snapd, 0)->opcode, SHM_OP_CLOSE);
-    assert_int_equal(late.n_writable, 1);
-    assert_int_equal(e.n_writable, 0); /* it is closing */
+    assert_int_equal(rig->snapd.n_commands, 1 + FAKE_SLOTS + 10 + 4);
+    static const uint8_t last[] = {SHM_OP_CLOSE, SHM_OP_SEND, SHM_OP_OPEN, SHM_OP_CLOSE};
+    for (uint32_t i = 0; i < sizeof(last); i++) {
+        assert_int_equal(fake_snapd_command(&rig->snapd, i)->opcode, last[i]);
+    }
+    assert_int_equal(e.n_closed + e.n_unsent + late.n_closed, 0);
 }
 
-static void a_begun_message_always_finds_a_slot(void **state)
+static void what_waited_for_the_command_queue_is_unsent_when_it_ends(void **state)
 {
     struct port_rig *rig = *state;
-    struct port_events e = {0}, late = {0};
-    struct snapi_tx tx;
+    struct port_events e = {0}, f = {0};
     port_rig_open(rig, &e);
+    uint32_t conn = fake_snapd_command(&rig->snapd, 0)->conn;
+    port_rig_open(rig, &f);
     rig->snapd.plan.stops_taking = true;
-    assert_int_equal(ops->begin(e.conn, 64, &tx), BASE_OK);
-    for (uint32_t i = 0; i < FAKE_SLOTS - 1; i++) {
-        assert_int_equal(port_rig_send(&e, 1, 64, i), BASE_OK);
+    for (uint32_t i = 0; i < FAKE_SLOTS; i++) {
+        assert_int_equal(port_rig_send(&f, 1, 8, i), BASE_OK);
     }
-    assert_int_equal(port_rig_send(&e, 1, 64, 99), BASE_AGAIN);
-    port_rig_connect(rig, &late); /* must not take the slot */
-    ops->send(e.conn, &tx, 1000);
+    assert_int_equal(port_rig_send(&e, 0x21, 8, 100), BASE_OK);
+    port_rig_turn(rig);
+    port_rig_say_closed(rig, conn, 0, SHM_REASON_APP_GONE);
+    port_rig_turn(rig);
+    assert_int_equal(e.n_closed, 1);
+    assert_int_equal(e.n_unsent, 1);
+    assert_int_equal(e.unsent[0], 100);
+    assert_int_equal(e.unsent_byte[0], 0x21);
     rig->snapd.plan.stops_taking = false;
-    port_rig_turns(rig, 3);
-    assert_int_equal(fake_snapd_command(&rig->snapd, 1)->opcode, SHM_OP_SEND);
-    assert_int_equal(fake_snapd_command(&rig->snapd, 0)->opcode, SHM_OP_OPEN);
+    port_rig_turns(rig, 2);
+    assert_int_equal(rig->snapd.n_commands, 2 + FAKE_SLOTS);
+}
+
+static void a_connection_leaves_memory_to_the_others(void **state)
+{
+    struct port_rig *rig = *state;
+    struct port_events e = {0}, f = {0};
+    port_rig_open(rig, &e);
+    port_rig_open(rig, &f);
+    uint32_t n = 0;
+    while (port_rig_send(&e, 1, 32768, n) == BASE_OK) {
+        n++;
+    }
+    assert_true(n * 32768 <= FAKE_REGION_BYTES / 2 && n * 32768 >= FAKE_REGION_BYTES / 4);
+    assert_int_equal(port_rig_send(&e, 1, 100, n), BASE_OK); /* small ones pass */
+    assert_int_equal(port_rig_send(&f, 1, 32768, n), BASE_OK);
+    assert_int_equal(port_rig_send(&f, 1, 100, n), BASE_OK);
 }
 
 static void each_reason_becomes_an_error_and_names_the_peer(void **state)
@@ -419,8 +438,9 @@ int main(void)
         CASE(a_message_that_arrives_is_read_in_place_and_its_memory_given_back),
         CASE(a_message_up_to_the_end_of_the_region_is_accepted),
         CASE(without_memory_begin_says_again_and_writable_follows),
-        CASE(a_full_command_queue_is_back_pressure_and_nothing_is_lost),
-        CASE(a_begun_message_always_finds_a_slot),
+        CASE(what_finds_the_command_queue_full_goes_later_in_order),
+        CASE(what_waited_for_the_command_queue_is_unsent_when_it_ends),
+        CASE(a_connection_leaves_memory_to_the_others),
         CASE(each_reason_becomes_an_error_and_names_the_peer),
         CASE(what_came_back_unsent_is_told_before_closed),
         CASE(what_came_back_before_it_opened_is_unsent_if_it_never_opens),

@@ -7,13 +7,13 @@ static struct pony_port_conn *conn_of(struct pony_port_entry *entry)
     return base_container_of(entry, struct pony_port_conn, entry);
 }
 
-bool pony_port_has_room(struct pony_port *port)
+static bool has_room(struct pony_port *port)
 {
     if (port->link != PONY_LINK_UP || port->is_lost) {
         return false;
     }
     struct shm_client_end *end = &port->map.end;
-    if (end->cmd_slots - (end->cmd_tail - end->cmd_head) > port->n_begun) {
+    if (end->cmd_slots != end->cmd_tail - end->cmd_head) {
         return true; /* by what was seen last: no look at the shared line */
     }
     uint32_t room;
@@ -21,36 +21,7 @@ bool pony_port_has_room(struct pony_port *port)
         pony_port_lose(port, true, "its command cursor lies");
         return false;
     }
-    return room > port->n_begun;
-}
-
-/* The next command of `entry`, which is taken off its wants. */
-static struct shm_command next_command(struct pony_port_entry *entry)
-{
-    struct shm_command command = {.conn = entry->number};
-    if ((entry->wants & PONY_WANT_OPEN) != 0) {
-        entry->wants &= (uint8_t)~PONY_WANT_OPEN;
-        if (entry->is_listener) {
-            command.opcode = SHM_OP_LISTEN;
-            return command;
-        }
-        struct pony_port_conn *conn = conn_of(entry);
-        conn->state = PONY_CONN_OPENING;
-        conn->port->has_news = true;
-        command.opcode = SHM_OP_OPEN;
-        command.u.open.to = conn->to.to;
-        command.u.open.service = conn->to.service;
-        command.u.open.instance = conn->to.instance;
-        return command;
-    }
-    command.opcode = entry->is_listener ? SHM_OP_UNLISTEN : SHM_OP_CLOSE;
-    if ((entry->wants & PONY_WANT_CLOSE) != 0) {
-        entry->wants &= (uint8_t)~PONY_WANT_CLOSE;
-    } else {
-        entry->wants &= (uint8_t)~PONY_WANT_ABORT;
-        command.flags = SHM_CLOSE_ABORT;
-    }
-    return command;
+    return room > 0;
 }
 
 static bool post(struct pony_port *port, const struct shm_command *command)
@@ -63,13 +34,71 @@ static bool post(struct pony_port *port, const struct shm_command *command)
     return true;
 }
 
+static void post_open(struct pony_port *port, struct pony_port_entry *entry)
+{
+    struct shm_command command = {.opcode = SHM_OP_LISTEN, .conn = entry->number};
+    if (!entry->is_listener) {
+        struct pony_port_conn *conn = conn_of(entry);
+        conn->state = PONY_CONN_OPENING;
+        command.opcode = SHM_OP_OPEN;
+        command.u.open.to = conn->to.to;
+        command.u.open.service = conn->to.service;
+        command.u.open.instance = conn->to.instance;
+    }
+    entry->wants &= (uint8_t)~PONY_WANT_OPEN;
+    (void)post(port, &command);
+}
+
+static void post_first_message(struct pony_port *port, struct pony_port_entry *entry)
+{
+    struct pony_port_conn *conn = conn_of(entry);
+    struct base_list *it = base_list_take_first(&conn->queued);
+    struct pony_port_message *m = base_list_entry(it, struct pony_port_message, link);
+    struct shm_command command = {
+        .opcode = SHM_OP_SEND,
+        .conn = entry->number,
+        .tag = (uint64_t)base_pool_gen(m) << 32 | (uint64_t)base_pool_index(m),
+        .u.send = {.off = m->span.off, .len = m->len},
+    };
+    m->command = port->map.end.cmd_tail;
+    m->state = post(port, &command) ? PONY_MESSAGE_POSTED : PONY_MESSAGE_UNSENT;
+    base_list_add_tail(&conn->messages, it);
+    if (base_list_is_empty(&conn->queued)) {
+        entry->wants &= (uint8_t)~PONY_WANT_SEND;
+    }
+}
+
+static void post_close(struct pony_port *port, struct pony_port_entry *entry)
+{
+    bool is_abort = (entry->wants & PONY_WANT_CLOSE) == 0;
+    struct shm_command command = {.opcode = SHM_OP_CLOSE, .conn = entry->number};
+    if (entry->is_listener) {
+        command.opcode = SHM_OP_UNLISTEN;
+    } else if (is_abort) {
+        command.flags = SHM_CLOSE_ABORT;
+    }
+    entry->wants &= (uint8_t) ~(is_abort ? PONY_WANT_ABORT : PONY_WANT_CLOSE);
+    (void)post(port, &command);
+}
+
+/* The next command of `entry`, which wants something. */
+static void post_one(struct pony_port *port, struct pony_port_entry *entry)
+{
+    if ((entry->wants & PONY_WANT_OPEN) != 0) {
+        post_open(port, entry);
+    } else if ((entry->wants & PONY_WANT_SEND) != 0) {
+        post_first_message(port, entry);
+    } else {
+        post_close(port, entry);
+    }
+}
+
 void pony_port_post_wanted(struct pony_port *port)
 {
-    while (!base_list_is_empty(&port->wanting) && pony_port_has_room(port)) {
+    while (!base_list_is_empty(&port->wanting) && has_room(port)) {
         struct pony_port_entry *entry =
             base_list_entry(base_list_first(&port->wanting), struct pony_port_entry, wanted);
-        struct shm_command command = next_command(entry);
-        (void)post(port, &command);
+        post_one(port, entry);
         if (entry->wants == 0) {
             base_list_del(&entry->wanted);
         }
@@ -83,20 +112,6 @@ void pony_port_want(struct pony_port *port, struct pony_port_entry *entry, uint8
         base_list_add_tail(&port->wanting, &entry->wanted);
     }
     pony_port_post_wanted(port);
-}
-
-void pony_port_post_message(struct pony_port_conn *conn, struct pony_port_message *message)
-{
-    struct pony_port *port = conn->port;
-    uint64_t wire_tag = (uint64_t)base_pool_gen(message) << 32 | (uint64_t)base_pool_index(message);
-    struct shm_command command = {
-        .opcode = SHM_OP_SEND,
-        .conn = conn->entry.number,
-        .tag = wire_tag,
-        .u.send = {.off = message->span.off, .len = message->len},
-    };
-    message->command = port->map.end.cmd_tail;
-    message->state = post(port, &command) ? PONY_MESSAGE_POSTED : PONY_MESSAGE_UNSENT;
 }
 
 void pony_port_publish(struct pony_port *port)

@@ -17,12 +17,17 @@ static struct pony_port_conn *conn_of_entry(struct base_list *link)
 
 /* ---- messages ---- */
 
+static int is_large(size_t len)
+{
+    return len > PONY_PORT_SMALL_BYTES ? 1 : 0;
+}
+
 void pony_port_message_drop(struct pony_port_message *message)
 {
     struct pony_port *port = message->conn->port;
-    if (message->state == PONY_MESSAGE_BEGUN) {
-        port->n_begun--;
-    }
+    message->conn->tx_bytes[is_large(message->span_bytes)] -= message->span_bytes;
+    message->conn->n_messages--;
+    port->tx_bytes -= message->span_bytes;
     base_list_del(&message->link);
     pony_port_tx_give(&port->tx, &message->span);
     base_pool_give(&port->messages, base_pool_index(message));
@@ -40,6 +45,18 @@ static void drop_idle_messages(struct pony_port_conn *conn)
     }
 }
 
+void pony_port_conn_unqueue(struct pony_port_conn *conn)
+{
+    base_list_foreach (it, &conn->queued) {
+        base_list_entry(it, struct pony_port_message, link)->state = PONY_MESSAGE_UNSENT;
+    }
+    base_list_splice_tail(&conn->messages, &conn->queued);
+    conn->entry.wants &= (uint8_t)~PONY_WANT_SEND;
+    if (conn->entry.wants == 0) {
+        base_list_del(&conn->entry.wanted);
+    }
+}
+
 /* ---- life ---- */
 
 struct pony_port_conn *pony_port_conn_create(struct pony_port *port, const struct pony_address *to)
@@ -52,6 +69,7 @@ struct pony_port_conn *pony_port_conn_create(struct pony_port *port, const struc
     conn->port = port;
     base_list_init(&conn->entry.wanted);
     base_list_init(&conn->messages);
+    base_list_init(&conn->queued);
     base_list_init(&conn->blocked);
     base_list_init(&conn->ended);
     base_list_add_tail(&port->conns, &conn->entry.link);
@@ -73,6 +91,7 @@ void pony_port_conn_free(struct pony_port_conn *conn)
 
 void pony_port_conn_gone(struct pony_port_conn *conn)
 {
+    pony_port_conn_unqueue(conn);
     drop_idle_messages(conn);
     pony_port_number_give(conn->port, &conn->entry);
     base_list_del(&conn->blocked);
@@ -90,6 +109,7 @@ void pony_port_conn_unsettle(struct pony_port_conn *conn)
 
 void pony_port_conn_end(struct pony_port_conn *conn, enum shm_reason reason, enum base_err error)
 {
+    pony_port_conn_unqueue(conn);
     conn->state = PONY_CONN_ENDED;
     conn->reason = (uint8_t)reason;
     conn->error = error;
@@ -188,6 +208,7 @@ static void open_conn(struct pony_port_conn *conn)
 
 void pony_port_conns_open(struct pony_port *port)
 {
+    port->has_news = true;
     base_list_foreach (it, &port->conns) {
         struct pony_port_conn *conn = conn_of_entry(it);
         if (conn->state == PONY_CONN_WAITING && conn->entry.number == 0) {
@@ -231,10 +252,25 @@ enum base_err pony_port_connect(struct snapi_transport *transport, const char *a
 
 static enum base_err say_again(struct pony_port_conn *conn)
 {
+    conn->port->n_said_again++;
     if (!base_list_is_linked(&conn->blocked)) {
         base_list_add_tail(&conn->port->blocked, &conn->blocked);
     }
     return BASE_AGAIN;
+}
+
+/* A connection whose peer does not read must leave something to the others: it gets at most as
+ * much as is still free (of memory, and of messages). Small messages pass large ones, so each kind
+ * has a share of its own, in which one message always is. */
+static bool is_within_share(const struct pony_port_conn *conn, size_t len)
+{
+    const struct pony_port *port = conn->port;
+    uint64_t used = conn->tx_bytes[is_large(len)];
+    uint64_t free_bytes = base_sub_sat_u64(port->map.tx_bytes, port->tx_bytes);
+    uint64_t share = base_min_u64(free_bytes, PONY_PORT_CONN_BYTES);
+    uint32_t free_messages = PONY_PORT_MESSAGES_MAX - port->messages.n_taken;
+    return (conn->n_messages == 0 || conn->n_messages < free_messages) &&
+           (used == 0 || used + len <= share);
 }
 
 enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_tx *tx)
@@ -248,11 +284,8 @@ enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_
                         len, port->max_message_bytes);
         return BASE_E_LIMIT;
     }
-    if (conn->state == PONY_CONN_WAITING) {
-        return say_again(conn);
-    }
-    if (!pony_port_has_room(port)) {
-        port->is_queue_awaited = true;
+    bool is_up = port->link == PONY_LINK_UP && !port->is_lost;
+    if (!is_up || !is_within_share(conn, len)) {
         return say_again(conn);
     }
     struct pony_port_message *m = base_pool_take(&port->messages, NULL);
@@ -264,10 +297,12 @@ enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_
         return say_again(conn);
     }
     m->conn = conn;
-    m->len = (uint32_t)len;
+    m->len = m->span_bytes = (uint32_t)len;
     m->state = PONY_MESSAGE_BEGUN;
+    conn->tx_bytes[is_large(len)] += len;
+    conn->n_messages++;
+    port->tx_bytes += len;
     base_list_add_tail(&conn->messages, &m->link);
-    port->n_begun++;
     *tx = (struct snapi_tx){.data = port->map.tx + m->span.off, .len = len, .priv = {(uintptr_t)m}};
     return BASE_OK;
 }
@@ -285,15 +320,15 @@ void pony_port_send(struct snapi_conn *base, struct snapi_tx *tx, uint64_t tag)
     m->tag = tag;
     m->len = (uint32_t)base_min_size(tx->len, m->len);
     *tx = (struct snapi_tx){0};
-    port->n_begun--;
-    /* From begin to now others may have been begun: events tell in the order of sending. */
     base_list_del(&m->link);
-    base_list_add_tail(&conn->messages, &m->link);
     if (conn->state >= PONY_CONN_ENDED) {
         m->state = PONY_MESSAGE_UNSENT; /* snapd never hears of it */
+        base_list_add_tail(&conn->messages, &m->link);
         return;
     }
-    pony_port_post_message(conn, m);
+    m->state = PONY_MESSAGE_QUEUED;
+    base_list_add_tail(&conn->queued, &m->link);
+    pony_port_want(port, &conn->entry, PONY_WANT_SEND);
 }
 
 void pony_port_abandon(struct snapi_conn *base, struct snapi_tx *tx)
@@ -327,12 +362,13 @@ void pony_port_close(struct snapi_conn *base, enum snapi_close how)
     if (conn->state == PONY_CONN_GONE) {
         return;
     }
-    if (conn->state == PONY_CONN_WAITING) {
+    if (conn->state == PONY_CONN_WAITING && (is_abort || conn->entry.number == 0)) {
         close_unknown(conn, is_abort);
         return;
     }
     if (is_abort) {
         conn->is_silent = true;
+        pony_port_conn_unqueue(conn);
         drop_idle_messages(conn);
     }
     if (conn->state == PONY_CONN_ENDED || conn->port->is_lost) {

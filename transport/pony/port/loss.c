@@ -67,6 +67,7 @@ static void end_conns(struct pony_port *port)
         if (conn->state == PONY_CONN_GONE) {
             continue;
         }
+        pony_port_conn_unqueue(conn);
         mark_unsent(conn, first, n_untaken);
         if (conn->state != PONY_CONN_ENDED) {
             pony_port_conn_end(conn, SHM_REASON_NONE, BASE_E_RESET);
@@ -90,8 +91,7 @@ void pony_port_drop_attachment(struct pony_port *port)
     base_pool_fini(&port->messages);
     base_pool_fini(&port->numbers);
     pony_port_map_close(&port->map);
-    port->n_begun = 0;
-    port->is_queue_awaited = false;
+    port->tx_bytes = 0;
     port->is_armed = false;
     port->must_ring = false;
     port->has_control_event = false;

@@ -31,7 +31,12 @@ extern const struct snapi_transport_ops pony_transport_ops; /**< in snapi_transp
 
 enum {
     PONY_PORT_BATCH = 32,            /**< completions peeked at once */
-    PONY_PORT_MESSAGES_MAX = 65536,  /**< messages begun or being sent */
+    PONY_PORT_MESSAGES_MAX = 4096,   /**< messages begun or being sent: no more than an engine
+                                          takes from one port, or its queue would stand still */
+    PONY_PORT_CONN_BYTES = 16 << 20, /**< of them per connection, small and large ones each */
+    PONY_PORT_SMALL_BYTES = 16 << 10,
+    PONY_PORT_TELL_MAX = 64,         /**< connections told in one poll() that they are writable,
+                                          and were not */
     PONY_PORT_NUMBERS_MAX = 1 << 20, /**< connections and listeners with numbers of ours */
     PONY_PORT_REQUESTS_MAX = 256,    /**< control requests under way */
     PONY_PORT_REASON_MAX = 256,
@@ -48,8 +53,9 @@ enum pony_port_link {
 /** Commands that wait for room in the queue. In this order. */
 enum {
     PONY_WANT_OPEN = 1u << 0, /**< of a connection; of a listener: LISTEN */
-    PONY_WANT_CLOSE = 1u << 1,
-    PONY_WANT_ABORT = 1u << 2
+    PONY_WANT_SEND = 1u << 1, /**< what is in `queued` */
+    PONY_WANT_CLOSE = 1u << 2,
+    PONY_WANT_ABORT = 1u << 3
 };
 
 /** What has a number at snapd. First in a connection and in a listener. */
@@ -84,9 +90,12 @@ struct pony_port_conn {
     uint8_t reason;      /**< enum shm_reason, with ENDED */
     enum base_err error; /**< with ENDED, when not snapd ended it: else BASE_OK */
     struct pony_address to;
-    struct base_list messages; /**< struct pony_port_message, in the order of begin() */
-    struct base_list blocked;  /**< in port->blocked: wants on_writable */
-    struct base_list ended;    /**< in port->ended or port->gone */
+    struct base_list messages; /**< struct pony_port_message, but for the queued ones */
+    struct base_list queued;   /**< those that wait for room in the command queue, in order */
+    struct base_list blocked;  /**< in port->blocked or port->telling: wants on_writable */
+    uint64_t tx_bytes[2];      /**< of its messages, small [0] and large [1] ones */
+    uint32_t n_messages;
+    struct base_list ended; /**< in port->ended or port->gone */
     char peer[PONY_PORT_PEER_MAX];
 };
 
@@ -102,6 +111,7 @@ struct pony_port_listener {
 
 enum pony_port_message_state {
     PONY_MESSAGE_BEGUN,
+    PONY_MESSAGE_QUEUED,
     PONY_MESSAGE_POSTED,
     PONY_MESSAGE_HELD,  /**< snapd gave the memory back, but the connection is not open yet: CLOSED
                             may still say that it never left */
@@ -113,10 +123,11 @@ struct pony_port_message {
     struct base_list link; /**< of its connection */
     struct pony_port_conn *conn;
     struct pony_port_span span;
-    uint64_t tag; /**< the caller's */
-    uint32_t len;
-    uint32_t command; /**< count of the command that posted it */
-    uint8_t state;    /**< enum pony_port_message_state */
+    uint64_t tag;        /**< the caller's */
+    uint32_t len;        /**< as it is sent */
+    uint32_t span_bytes; /**< as it was begun */
+    uint32_t command;    /**< count of the command that posted it */
+    uint8_t state;       /**< enum pony_port_message_state */
 };
 
 /** A request over the control socket. */
@@ -162,15 +173,17 @@ struct pony_port {
     bool must_ring; /**< the doorbell is to be rung */
     struct pony_port_tx tx;
     struct base_pool messages; /**< struct pony_port_message */
-    uint32_t n_begun;          /**< of them, not posted: each has a command slot reserved */
-    bool has_news; /**< since blocked ones were told: memory came back, or OPEN was posted */
-    bool is_queue_awaited; /**< one of them was blocked by the command queue */
+    uint64_t tx_bytes;         /**< of them all */
+    uint32_t n_said_again;     /**< begin() that said AGAIN, in all */
+    bool has_news; /**< since blocked ones were told: memory came back, or the port came up */
     struct shm_completion completions[PONY_PORT_BATCH];
 
     /* What lives at it. */
     struct base_pool numbers;         /**< struct pony_port_entry *; number = index + 1 */
     struct pony_port_entry *accepted; /**< uthash of those that the engine numbered */
-    struct base_list conns, listeners, wanting, blocked, ended, gone, gone_listeners;
+    struct base_list conns, listeners, wanting, ended, gone, gone_listeners;
+    struct base_list blocked; /**< connections that want on_writable */
+    struct base_list telling; /**< those of them whose turn it is since there was news */
 };
 
 /* ---- link.c ---- */
@@ -209,13 +222,10 @@ void pony_port_drop_attachment(struct pony_port *port);
 
 /* ---- commands.c ---- */
 
-/** Whether the queue has a slot that no begun message has reserved. */
-bool pony_port_has_room(struct pony_port *port);
 /** Posts it, now or when there is room. */
 void pony_port_want(struct pony_port *port, struct pony_port_entry *entry, uint8_t want);
 /** Posts what waits, as far as there is room. */
 void pony_port_post_wanted(struct pony_port *port);
-void pony_port_post_message(struct pony_port_conn *conn, struct pony_port_message *message);
 /** Publishes, and rings if snapd sleeps. */
 void pony_port_publish(struct pony_port *port);
 
@@ -241,6 +251,8 @@ void pony_port_conn_end(struct pony_port_conn *conn, enum shm_reason reason, enu
 /** Nobody hears of it any more; it is freed at the end of poll(). */
 void pony_port_conn_gone(struct pony_port_conn *conn);
 void pony_port_conn_free(struct pony_port_conn *conn);
+/** What is queued can no longer be sent: it is certainly unsent. */
+void pony_port_conn_unqueue(struct pony_port_conn *conn);
 /** Forgets a message; its memory is free. */
 void pony_port_message_drop(struct pony_port_message *message);
 /** Tells the sender of those that never left, drops others that are not at snapd. True: some are

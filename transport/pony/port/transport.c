@@ -28,9 +28,9 @@ static enum base_err create(const struct snapi_transport_config *config,
     port->backoff_ns = BACKOFF_FIRST_NS;
     port->control.fd = port->notification.fd = -1;
     pony_port_map_init(&port->map);
-    struct base_list *const lists[] = {&port->requests, &port->conns,         &port->listeners,
-                                       &port->wanting,  &port->blocked,       &port->ended,
-                                       &port->gone,     &port->gone_listeners};
+    struct base_list *const lists[] = {&port->requests, &port->conns,   &port->listeners,
+                                       &port->wanting,  &port->blocked, &port->telling,
+                                       &port->ended,    &port->gone,    &port->gone_listeners};
     for (size_t i = 0; i < BASE_ARRAY_LEN(lists); i++) {
         base_list_init(lists[i]);
     }
@@ -94,36 +94,21 @@ static void settle_ended(struct pony_port *port)
     }
 }
 
-/* Those that were told AGAIN, first come first told, until one of them finds no room again: it
- * then waits behind the others. */
+/* Tells those that were told AGAIN, first come first told. Who finds no room again waits behind the
+ * others; after some of these the rest has its turn in the next poll(). */
 static void tell_writable(struct pony_port *port)
 {
-    if (base_list_is_empty(&port->blocked)) {
-        port->has_news = false; /* to whom? */
-        return;
+    if (port->has_news && base_list_is_empty(&port->telling)) {
+        port->has_news = false;
+        base_list_splice_tail(&port->telling, &port->blocked);
     }
-    bool has_room = port->is_queue_awaited && pony_port_has_room(port);
-    if (!port->has_news && !has_room) {
-        return;
-    }
-    port->has_news = false;
-    port->is_queue_awaited = false;
-    struct base_list todo, waiting;
-    base_list_init(&todo);
-    base_list_init(&waiting);
-    base_list_splice_tail(&todo, &port->blocked);
+    uint32_t before = port->n_said_again;
     struct base_list *it;
-    while (base_list_is_empty(&port->blocked) && (it = base_list_take_first(&todo)) != NULL) {
+    while (port->n_said_again - before < PONY_PORT_TELL_MAX &&
+           (it = base_list_take_first(&port->telling)) != NULL) {
         struct pony_port_conn *conn = base_list_entry(it, struct pony_port_conn, blocked);
-        if (conn->state == PONY_CONN_WAITING) {
-            base_list_add_tail(&waiting, it);
-        } else {
-            conn->events->on_writable(conn->arg, &conn->base);
-        }
+        conn->events->on_writable(conn->arg, &conn->base);
     }
-    base_list_splice_tail(&todo, &port->blocked);
-    base_list_splice_tail(&todo, &waiting);
-    base_list_splice_tail(&port->blocked, &todo);
 }
 
 static void check_closed(struct pony_port *port)
@@ -177,7 +162,8 @@ static void flush(struct snapi_transport *transport)
 /* Something that poll() has to tell or do now. */
 static bool has_work(const struct pony_port *port)
 {
-    return port->is_lost || port->has_control_event || !base_list_is_empty(&port->ended);
+    return port->is_lost || port->has_control_event || !base_list_is_empty(&port->ended) ||
+           !base_list_is_empty(&port->telling);
 }
 
 static bool arm(struct snapi_transport *transport)
@@ -207,8 +193,7 @@ static uint64_t next_deadline_ns(const struct snapi_transport *transport)
         return 0;
     }
     uint64_t deadline = pony_port_link_deadline_ns(port);
-    if (port->link == PONY_LINK_UP &&
-        (!base_list_is_empty(&port->wanting) || port->is_queue_awaited)) {
+    if (port->link == PONY_LINK_UP && !base_list_is_empty(&port->wanting)) {
         deadline = base_min_u64(deadline, base_add_sat_u64(port->now_ns, QUEUE_LOOK_NS));
     }
     return deadline;
