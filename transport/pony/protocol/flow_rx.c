@@ -113,7 +113,8 @@ static bool work_on_ack(struct pony_flow *flow, const struct pony_arrival *arriv
 {
     const struct pony_wire_hdr *hdr = arrival->hdr;
     uint64_t now_ns = arrival->now_ns;
-    if (!pony_sent_window_may_ack(&flow->sent, hdr->ack, hdr->sack, hdr->n_sack)) {
+    struct pony_acked_seqs seqs = {.ack = hdr->ack, .n_sack = hdr->n_sack, .sack = hdr->sack};
+    if (!pony_sent_window_may_ack(&flow->sent, &seqs)) {
         pony_flow_count(flow->table, PONY_FLOW_C_DROP_ACK);
         flow->dropped++;
         return false;
@@ -125,8 +126,8 @@ static bool work_on_ack(struct pony_flow *flow, const struct pony_arrival *arriv
     uint32_t n_inflight = flow->sent.n_inflight;
     struct base_list acked;
     base_list_init(&acked);
-    struct pony_sent_ack result = pony_sent_window_ack(
-        &flow->sent, hdr->ack, hdr->sack, hdr->n_sack, now_ns, pony_rtt_min_ns(&flow->rtt), &acked);
+    struct pony_sent_ack result =
+        pony_sent_window_ack(&flow->sent, &seqs, now_ns, pony_rtt_min_ns(&flow->rtt), &acked);
     adapt_guard(flow, hdr->n_dup, result.was_reordered);
     if (result.n_acked == 0 && rtt_ns == 0) {
         return true;

@@ -58,17 +58,17 @@ void pony_sent_window_resent(struct pony_sent_window *window, struct pony_tx_pac
     mark_sent(window, packet, now_ns);
 }
 
-bool pony_sent_window_may_ack(const struct pony_sent_window *window, uint32_t ack,
-                              const uint64_t *sack, uint32_t n_sack)
+bool pony_sent_window_may_ack(const struct pony_sent_window *window,
+                              const struct pony_acked_seqs *seqs)
 {
-    if (pony_seq_before(window->next_seq, ack)) {
+    if (pony_seq_before(window->next_seq, seqs->ack)) {
         return false;
     }
-    if (n_sack == 0) {
+    if (seqs->n_sack == 0) {
         return true;
     }
-    uint32_t top = ack + 64 * n_sack - (uint32_t)__builtin_clzll(sack[n_sack - 1]);
-    return pony_seq_before(top, window->next_seq);
+    uint32_t n_zeros = (uint32_t)__builtin_clzll(seqs->sack[seqs->n_sack - 1]);
+    return pony_seq_before(seqs->ack + 64 * seqs->n_sack - n_zeros, window->next_seq);
 }
 
 /* What one acknowledgement is worked on with. */
@@ -117,29 +117,35 @@ static void ack_up_to(struct pony_sent_window *window, uint32_t ack, struct ack_
     }
 }
 
-struct pony_sent_ack pony_sent_window_ack(struct pony_sent_window *window, uint32_t ack,
-                                          const uint64_t *sack, uint32_t n_sack, uint64_t now_ns,
+/* Bits `fresh` of the 64 packets from `first` on are newly known to have arrived. */
+static void ack_word(struct pony_sent_window *window, uint32_t first, uint64_t fresh,
+                     struct ack_job *job)
+{
+    for (; fresh != 0; fresh &= fresh - 1) {
+        uint32_t seq = first + (uint32_t)__builtin_ctzll(fresh);
+        struct pony_tx_packet **slot = &window->slots[seq & window->slot_mask];
+        base_assert(*slot != NULL); /* in the window (may_ack), not acknowledged before */
+        take_acked(window, slot, job);
+        pony_seq_bits_set(&window->sacked, seq);
+        window->n_sacked++;
+    }
+}
+
+struct pony_sent_ack pony_sent_window_ack(struct pony_sent_window *window,
+                                          const struct pony_acked_seqs *seqs, uint64_t now_ns,
                                           uint64_t min_rtt_ns, struct base_list *acked)
 {
     struct ack_job job = {.now_ns = now_ns,
                           .min_rtt_ns = min_rtt_ns,
                           .rack_before = window->rack_serial,
                           .acked = acked};
-    if (pony_seq_before(ack, window->una_seq)) {
+    if (pony_seq_before(seqs->ack, window->una_seq)) {
         return job.result; /* from the past: all it says is known */
     }
-    ack_up_to(window, ack, &job);
-    for (uint32_t i = 0; i < n_sack; i++) {
-        uint32_t first = ack + 1 + 64 * i;
-        uint64_t fresh = sack[i] & ~pony_seq_bits_get64(&window->sacked, first);
-        for (; fresh != 0; fresh &= fresh - 1) {
-            uint32_t seq = first + (uint32_t)__builtin_ctzll(fresh);
-            struct pony_tx_packet **slot = &window->slots[seq & window->slot_mask];
-            base_assert(*slot != NULL); /* in the window (may_ack), not acknowledged before */
-            take_acked(window, slot, &job);
-            pony_seq_bits_set(&window->sacked, seq);
-            window->n_sacked++;
-        }
+    ack_up_to(window, seqs->ack, &job);
+    for (uint32_t i = 0; i < seqs->n_sack; i++) {
+        uint32_t first = seqs->ack + 1 + 64 * i;
+        ack_word(window, first, seqs->sack[i] & ~pony_seq_bits_get64(&window->sacked, first), &job);
     }
     return job.result;
 }

@@ -38,6 +38,13 @@ struct pony_sent_window {
     uint64_t reo_deadline_ns; /**< when to look for losses again; UINT64_MAX: no need */
 };
 
+/** An acknowledgement as it came in a header. */
+struct pony_acked_seqs {
+    uint32_t ack; /**< all before it */
+    uint32_t n_sack;
+    const uint64_t *sack; /**< [n_sack], the last not 0 */
+};
+
 /** What an acknowledgement did. */
 struct pony_sent_ack {
     uint32_t n_acked;   /**< packets newly acknowledged, now in the caller's list */
@@ -71,8 +78,8 @@ void pony_sent_window_resent(struct pony_sent_window *window, struct pony_tx_pac
                              uint64_t now_ns);
 
 /** May this acknowledgement be true? Only then may it be worked on. A past one may. */
-bool pony_sent_window_may_ack(const struct pony_sent_window *window, uint32_t ack,
-                              const uint64_t *sack, uint32_t n_sack);
+bool pony_sent_window_may_ack(const struct pony_sent_window *window,
+                              const struct pony_acked_seqs *seqs);
 
 /**
  * Works on an acknowledgement that may be true.
@@ -80,8 +87,8 @@ bool pony_sent_window_may_ack(const struct pony_sent_window *window, uint32_t ac
  * @param min_rtt_ns  a retransmission "acknowledged" in less was not what arrived
  * @param acked       packets newly acknowledged are appended; the caller's now
  */
-struct pony_sent_ack pony_sent_window_ack(struct pony_sent_window *window, uint32_t ack,
-                                          const uint64_t *sack, uint32_t n_sack, uint64_t now_ns,
+struct pony_sent_ack pony_sent_window_ack(struct pony_sent_window *window,
+                                          const struct pony_acked_seqs *seqs, uint64_t now_ns,
                                           uint64_t min_rtt_ns, struct base_list *acked);
 
 /** Moves what is lost by now to the lost list; sets reo_deadline_ns. Returns how many. */

@@ -49,7 +49,7 @@ void pony_wire_encode(const struct pony_wire_hdr *hdr, uint8_t *at)
     base_store_u16(at + AT_BODY_LEN, hdr->body_len);
     base_store_u16(at + AT_COVERED_LEN, hdr->covered_len);
     for (uint32_t i = 0; i < hdr->n_sack; i++) {
-        base_store_u64(at + PONY_WIRE_HDR_BYTES + 8 * i, hdr->sack[i]);
+        base_store_u64(at + pony_wire_hdr_len(i), hdr->sack[i]);
     }
     base_store_u32(at + AT_CRC, checksum(at, hdr->n_sack, hdr->covered_len));
 }
@@ -127,7 +127,7 @@ enum pony_wire_verdict pony_wire_decode(const uint8_t *data, uint32_t len,
         return PONY_WIRE_CHECKSUM;
     }
     for (uint32_t i = 0; i < hdr->n_sack; i++) {
-        hdr->sack[i] = base_load_u64(data + PONY_WIRE_HDR_BYTES + 8 * i);
+        hdr->sack[i] = base_load_u64(data + pony_wire_hdr_len(i));
     }
     enum pony_wire_verdict verdict = check_fields(hdr);
     if (verdict == PONY_WIRE_OK) {
