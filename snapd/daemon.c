@@ -71,6 +71,7 @@ static enum base_err open_device(struct daemon *d, uint32_t idx, struct snapd_de
         .port_offset = (uint16_t)idx,
         .has_segmentation = c->has_segmentation != 0,
         .buffer_bytes = c->socket_buffer_bytes,
+        .mtu_bytes = d->mtu_bytes,
         .log = d->log,
     };
     BASE_TRY(snapd_udp_create(&udp, dev));

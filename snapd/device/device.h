@@ -58,7 +58,7 @@ struct snapd_dev_ops {
     uint32_t (*receive)(struct snapd_dev *dev, struct pony_packet_in *packets, uint32_t max,
                         uint64_t now_ns);
 
-    /** How many packets send() would take now. 0: ask again when fd() is writable or time passed. */
+    /** How many packets send() would take now, at most PONY_TX_BATCH_MAX. 0: ask again when fd() is writable or time passed. */
     uint32_t (*room)(struct snapd_dev *dev, uint64_t now_ns);
 
     /**

@@ -173,6 +173,15 @@ static void set_options(const struct snapd_udp_config *config, struct snapd_udp 
     }
 }
 
+/* Batches that fill one datagram: 64 packets of 1452 bytes would make a full one and a small one. */
+static uint32_t batch_for(const struct snapd_udp *udp, uint32_t mtu_bytes)
+{
+    if (!udp->has_gso || mtu_bytes == 0) {
+        return PONY_TX_BATCH_MAX;
+    }
+    return base_max_u32(1, base_min_u32(UDP_TX_BYTES / mtu_bytes, PONY_TX_BATCH_MAX));
+}
+
 static void name_address(struct snapd_udp *udp)
 {
     union udp_name name = {.v6 = {.sin6_family = AF_UNSPEC}};
@@ -309,6 +318,7 @@ enum base_err snapd_udp_create(const struct snapd_udp_config *config, struct sna
         goto undo;
     }
     set_options(config, udp);
+    udp->batch_pkts = batch_for(udp, config->mtu_bytes);
     name_address(udp);
     *dev = &udp->dev;
     return BASE_OK;

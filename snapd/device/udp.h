@@ -19,6 +19,8 @@ struct snapd_udp_config {
     uint16_t port_offset;  /**< added to a port that is not 0: the engine's number */
     bool has_segmentation; /**< try UDP_SEGMENT and UDP_GRO */
     uint64_t buffer_bytes; /**< SO_SNDBUF, SO_RCVBUF */
+    uint32_t mtu_bytes;    /**< of the engine's packets: room() is what one datagram takes; 0: not
+                                known */
     const struct base_log *log;
 };
 

@@ -14,7 +14,7 @@ enum {
     UDP_RX_BUFFERS = 8,
     UDP_RX_BYTES = 65536, /**< of one buffer: the longest datagram, segmented or not */
     UDP_TX_SEGMENTS = 64, /**< packets in one segmented datagram, what every kernel takes */
-    UDP_TX_BYTES = 65000, /**< of one segmented datagram, below IP's limit with all headers */
+    UDP_TX_BYTES = 65507, /**< of one segmented datagram: what IPv4 takes */
     UDP_UNREACHABLE_MAX = 16,
     UDP_CONTROL_BYTES = 128
 };
@@ -68,6 +68,7 @@ struct snapd_udp {
     bool has_gso, has_gro;
     bool may_have_errors; /**< the error queue must be looked at */
     uint16_t port;
+    uint32_t batch_pkts; /**< what room() says: a full datagram's worth */
     char address[SNAPD_DEV_ADDRESS_MAX];
     const struct base_log *log;
     struct udp_counters counters;

@@ -254,7 +254,7 @@ uint32_t udp_room(struct snapd_dev *dev, uint64_t now_ns)
     if (tx->stash_at < tx->stash_n) {
         tx->stash_at += send_some(udp, tx->stash + tx->stash_at, tx->stash_n - tx->stash_at);
     }
-    return tx->stash_at < tx->stash_n ? 0 : PONY_TX_BATCH_MAX;
+    return tx->stash_at < tx->stash_n ? 0 : udp->batch_pkts;
 }
 
 void udp_send(struct snapd_dev *dev, const struct pony_packet_out *packets, uint32_t n,

@@ -60,7 +60,7 @@ static uint32_t receive(struct snapd_dev *dev, struct pony_packet_in *in, uint32
 }
 
 /* Packets of these lengths, filled with their number, from a head of 40 bytes and a payload. */
-static void send_lengths(struct snapd_dev *dev, const struct pony_addr *to, const uint32_t *lengths,
+static void send_packets(struct snapd_dev *dev, const struct pony_addr *to, const uint32_t *lengths,
                          uint32_t n)
 {
     static uint8_t bytes[PONY_TX_BATCH_MAX][PONY_MTU_MAX];
@@ -74,10 +74,16 @@ static void send_lengths(struct snapd_dev *dev, const struct pony_addr *to, cons
                                           .payload = bytes[i] + head,
                                           .payload_len = lengths[i] - head};
     }
-    assert_int_equal(dev->ops->room(dev, 0), PONY_TX_BATCH_MAX);
     dev->ops->send(dev, out, n, 0);
     /* Nothing of ours may be looked at from here on. */
     memset(bytes, 0xee, sizeof(bytes));
+}
+
+static void send_lengths(struct snapd_dev *dev, const struct pony_addr *to, const uint32_t *lengths,
+                         uint32_t n)
+{
+    assert_int_equal(dev->ops->room(dev, 0), PONY_TX_BATCH_MAX);
+    send_packets(dev, to, lengths, n);
 }
 
 static void expect_lengths(struct snapd_dev *dev, const uint32_t *lengths, uint32_t n,
@@ -279,6 +285,35 @@ static void a_full_socket_keeps_packets_aside_until_there_is_room(void **state)
     a->ops->destroy(a);
 }
 
+static void the_room_is_what_one_datagram_takes(void **state)
+{
+    (void)state;
+
+    static const struct {
+        uint32_t mtu, room;
+    } cases[] = {{0, 64}, {1023, 64}, {1024, 63}, {1452, 45}, {9216, 7}};
+
+    for (size_t i = 0; i < BASE_ARRAY_LEN(cases); i++) {
+        struct snapd_udp_config config = {.listen = "127.0.0.1:0",
+                                          .has_segmentation = true,
+                                          .buffer_bytes = 1 << 20,
+                                          .mtu_bytes = cases[i].mtu};
+        struct snapd_dev *a = NULL;
+        assert_int_equal(snapd_udp_create(&config, &a), BASE_OK);
+        struct snapd_dev *b = open_dev("127.0.0.1:0", true);
+        assert_int_equal(a->ops->room(a, 0), cases[i].room);
+        /* And that many do leave as one. */
+        uint32_t lengths[PONY_TX_BATCH_MAX];
+        fill(lengths, cases[i].room, cases[i].mtu != 0 ? cases[i].mtu : 100);
+        struct pony_addr to = address_of(b);
+        send_packets(a, &to, lengths, cases[i].room);
+        expect_lengths(b, lengths, cases[i].room, SNAPD_DEV_RX_MAX);
+        assert_int_equal(counter(a, "udp_sent_datagrams"), 1);
+        a->ops->destroy(a);
+        b->ops->destroy(b);
+    }
+}
+
 static void a_port_in_use_is_named_in_the_note(void **state)
 {
     (void)state;
@@ -331,6 +366,7 @@ int main(void)
         cmocka_unit_test(dual_stack_sends_to_both_families),
         cmocka_unit_test(a_port_where_nobody_listens_is_told_once),
         cmocka_unit_test(a_full_socket_keeps_packets_aside_until_there_is_room),
+        cmocka_unit_test(the_room_is_what_one_datagram_takes),
         cmocka_unit_test(a_port_in_use_is_named_in_the_note),
         cmocka_unit_test(addresses_that_are_none_are_refused),
         cmocka_unit_test(the_automatic_mtu_is_within_bounds),
