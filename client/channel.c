@@ -254,7 +254,7 @@ static void start(struct snap_loop *loop, void *arg)
                     wants_pony ? snapi_loop_transport(loop, SNAP_TRANSPORT_PONY) : NULL);
     snapi_path_init(&channel->tcp, channel, SNAP_TRANSPORT_TCP,
                     wants_tcp ? snapi_loop_transport(loop, SNAP_TRANSPORT_TCP) : NULL);
-    strcpy(channel->pony.address, channel->target.pony);
+    memcpy(channel->pony.address, channel->target.pony, sizeof(channel->pony.address));
     snapi_path_start(&channel->pony);
     snapi_path_start(&channel->tcp);
 }

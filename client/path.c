@@ -336,7 +336,7 @@ void snapi_path_set_address(struct snapi_path *path, const char *address)
     if (strcmp(path->address, address) == 0) {
         return;
     }
-    strcpy(path->address, address);
+    (void)snprintf(path->address, sizeof(path->address), "%s", address);
     if (path->state == SNAPI_PATH_CONNECTING) {
         path->conn->ops->close(path->conn, SNAPI_CLOSE_ABORT);
         path->conn = NULL;

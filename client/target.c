@@ -38,7 +38,7 @@ static enum base_err split_host_port(const char *text, char host[SNAPI_TARGET_MA
     }
     memcpy(host, begin, (size_t)(end - begin));
     host[end - begin] = '\0';
-    strcpy(port, colon + 1);
+    memcpy(port, colon + 1, strlen(colon + 1) + 1);
     char *rest = NULL;
     long number = strtol(port, &rest, 10);
     if (port[0] < '0' || port[0] > '9' || *rest != '\0' || number < 1 || number > 65535) {
@@ -94,9 +94,9 @@ enum base_err snapi_target_resolve(const char *text, struct snapi_target *target
                         forms);
         return BASE_E_INVALID;
     }
-    strcpy(target->text, text);
+    memcpy(target->text, text, strlen(text) + 1);
     if (starts_with(text, "pony:")) {
-        strcpy(target->pony, text);
+        memcpy(target->pony, target->text, sizeof(target->pony));
         return BASE_OK;
     }
     if (starts_with(text, "unix:")) {
@@ -104,7 +104,7 @@ enum base_err snapi_target_resolve(const char *text, struct snapi_target *target
             base_error_note("target \"%s\": the path is empty or too long", text);
             return BASE_E_INVALID;
         }
-        strcpy(target->addrs[0], text);
+        memcpy(target->addrs[0], text, strlen(text) + 1);
         target->n_addrs = 1;
         return BASE_OK;
     }

@@ -10,30 +10,38 @@
 bool perf_cpu_add(struct perf_cpu *cpu, const char *name_and_pid)
 {
     const char *equals = strchr(name_and_pid, '=');
-    if (equals == NULL || atoi(equals + 1) <= 0 || cpu->n == PERF_PROCESSES_MAX) {
+    if (equals == NULL || cpu->n == PERF_PROCESSES_MAX) {
+        return false;
+    }
+    char *rest = NULL;
+    long pid = strtol(equals + 1, &rest, 10);
+    if (*rest != '\0' || pid <= 0 || pid > INT32_MAX) {
         return false;
     }
     struct perf_process *process = &cpu->processes[cpu->n++];
     process->name = strndup(name_and_pid, (size_t)(equals - name_and_pid));
-    process->pid = atoi(equals + 1);
+    process->pid = (pid_t)pid;
     return process->name != NULL;
+}
+
+static bool read_line(const char *path, char *line, int size)
+{
+    FILE *in = fopen(path, "re");
+    if (in == NULL) {
+        return false;
+    }
+    bool ok = fgets(line, size, in) != NULL;
+    fclose(in);
+    return ok;
 }
 
 /** First number of a thread's schedstat: ns on a CPU. */
 static double thread_s(pid_t pid, const char *thread)
 {
     char path[128];
-    unsigned long long ns = 0;
+    char line[128];
     snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", (int)pid, thread);
-    FILE *in = fopen(path, "re");
-    if (in == NULL) {
-        return 0;
-    }
-    if (fscanf(in, "%llu", &ns) != 1) {
-        ns = 0;
-    }
-    fclose(in);
-    return (double)ns / 1e9;
+    return read_line(path, line, sizeof(line)) ? (double)strtoull(line, NULL, 10) / 1e9 : 0;
 }
 
 static double process_s(pid_t pid)
@@ -55,24 +63,26 @@ static double process_s(pid_t pid)
     return sum_s;
 }
 
+/** Ticks of user, nice, system, irq and softirq; idle and iowait are left out. */
 static double machine_s(void)
 {
-    unsigned long long user = 0;
-    unsigned long long nice = 0;
-    unsigned long long system = 0;
-    unsigned long long idle = 0;
-    unsigned long long iowait = 0;
-    unsigned long long irq = 0;
-    unsigned long long softirq = 0;
-    FILE *in = fopen("/proc/stat", "re");
-    if (in == NULL) {
+    enum {
+        FIELDS = 7,
+        IDLE = 3,
+        IOWAIT = 4
+    };
+
+    char line[256];
+    if (!read_line("/proc/stat", line, sizeof(line)) || strncmp(line, "cpu ", 4) != 0) {
         return 0;
     }
-    int n = fscanf(in, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle,
-                   &iowait, &irq, &softirq);
-    fclose(in);
-    double ticks = (double)sysconf(_SC_CLK_TCK);
-    return n == 7 ? (double)(user + nice + system + irq + softirq) / ticks : 0;
+    unsigned long long busy = 0;
+    char *at = line + 4;
+    for (int i = 0; i < FIELDS; i++) {
+        unsigned long long ticks = strtoull(at, &at, 10);
+        busy += i == IDLE || i == IOWAIT ? 0 : ticks;
+    }
+    return (double)busy / (double)sysconf(_SC_CLK_TCK);
 }
 
 void perf_cpu_start(struct perf_cpu *cpu)

@@ -17,7 +17,7 @@ static uint8_t *filling; /* [FILL_MAX] */
 static void on_signal(int signal)
 {
     (void)signal;
-    snap_loop_stop(loop);
+    snap_loop_stop(loop); /* NOLINT(bugprone-signal-handler,cert-sig30-c): made for it, loop.h */
 }
 
 static void echo(struct snap_server_call *call, const Perf__Data *request, void *arg)

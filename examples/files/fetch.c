@@ -165,7 +165,7 @@ static void on_got(void *arg, const struct snap_result *result, Files__GetReply 
         start_get(fetch, get); /* another call, another ticket */
         return;
     }
-    if (!report(&result->status, fetch->files[get->file].path) ||
+    if (!report(&result->status, fetch->files[get->file].path) || reply == NULL ||
         !is_right(fetch, &fetch->files[get->file], reply)) {
         fetch->failed = true;
     }
@@ -290,8 +290,8 @@ static int parse(int argc, char **argv, struct fetch *fetch, struct arguments *a
         bool is_any = option == 'p' && strcmp(optarg, "any") == 0;
         if ((is_pony || is_any) && arguments->n_passes < PASSES_MAX) {
             arguments->wants_pony[arguments->n_passes++] = is_pony;
-        } else if (option == 'n' && atoi(optarg) > 0) {
-            fetch->in_flight_max = (uint32_t)atoi(optarg);
+        } else if (option == 'n' && strtoul(optarg, NULL, 10) > 0) {
+            fetch->in_flight_max = (uint32_t)strtoul(optarg, NULL, 10);
         } else if (option == 'P') {
             fetch->progress = optarg;
         } else {

@@ -48,6 +48,7 @@ static int by_value(const void *a, const void *b)
 
 void tally_print(struct tally *tally, uint64_t n_files)
 {
+    uint64_t broke_off = tally->may_have_run + tally->not_run;
     double s = (double)(now_ns() - tally->begun_ns) / 1e9;
     printf("    %llu of %llu files right, %.1f MB in %.2f s: %.0f calls/s, %.2f Gb/s\n",
            (unsigned long long)tally->answered, (unsigned long long)n_files,
@@ -56,15 +57,14 @@ void tally_print(struct tally *tally, uint64_t n_files)
     printf("    over Pony %llu, over kernel TCP %llu; resent elsewhere %llu; broke off %llu "
            "(may have run %llu), asked for again\n",
            (unsigned long long)tally->by_pony, (unsigned long long)tally->by_tcp,
-           (unsigned long long)tally->resent,
-           (unsigned long long)(tally->may_have_run + tally->not_run),
+           (unsigned long long)tally->resent, (unsigned long long)broke_off,
            (unsigned long long)tally->may_have_run);
     if (tally->n_pony_us > 0) {
         qsort(tally->pony_us, tally->n_pony_us, sizeof(uint32_t), by_value);
         printf(
             "    latency over Pony, full round trip with others in flight: p50 %u us, p99 %u us\n",
             tally->pony_us[tally->n_pony_us / 2],
-            tally->pony_us[(uint64_t)tally->n_pony_us * 99 / 100]);
+            tally->pony_us[tally->n_pony_us - 1 - tally->n_pony_us / 100]);
     }
     fflush(stdout);
 }

@@ -98,7 +98,7 @@ void world_detach(struct world_app *app);
 /** One round of all engines. False: nothing happened and nothing is on its way. */
 bool world_step(struct world *world);
 /** One round of one engine at the present time; returns what it did. */
-uint32_t world_round(struct world *world, unsigned host);
+uint32_t world_round(struct world *world, unsigned i);
 
 /* The application's side; commands are published at once, true: taken by the queue. */
 bool world_listen(struct world_app *app, uint32_t number, uint64_t service);

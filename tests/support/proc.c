@@ -57,6 +57,7 @@ static void clean_up(void)
         at_end[n_at_end].fn(at_end[n_at_end].arg);
     }
     if (folder[0] != '\0') {
+        /* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): see on_interrupt() */
         (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
         folder[0] = '\0';
     }
