@@ -20,8 +20,11 @@ test: deps
 
 # Release code, as a user would run it.
 demo: deps
-	$(MAKE) build PRESET=release
-	scripts/demo.sh build/release
+	@mkdir -p build
+	@echo "Building build/release; the log is build/demo-build.log ..."
+	@$(MAKE) build PRESET=release >build/demo-build.log 2>&1 || \
+	  { tail -n 30 build/demo-build.log; exit 1; }
+	@scripts/demo.sh build/release
 
 style: build/$(PRESET)/build.ninja
 	ctest --preset $(PRESET) -L style

@@ -11,8 +11,10 @@ cmake
 g++
 gcc
 groff
+iproute2
 libc6-dev
 libcap-dev
+libclang-rt-14-dev
 libcmocka-dev
 libinih-dev
 libisal-dev
