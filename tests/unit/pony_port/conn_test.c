@@ -196,10 +196,10 @@ static void a_connection_leaves_memory_to_the_others(void **state)
 static void each_reason_becomes_an_error_and_names_the_peer(void **state)
 {
     struct port_rig *rig = *state;
-    for (uint8_t r = SHM_REASON_CLOSED; r < SHM_REASON_MAX; r++) {
+    for (unsigned r = SHM_REASON_CLOSED; r < SHM_REASON_MAX; r++) {
         struct port_events e = {0};
         port_rig_open(rig, &e);
-        port_rig_say_closed(rig, fake_snapd_command(&rig->snapd, 0)->conn, 0, r);
+        port_rig_say_closed(rig, fake_snapd_command(&rig->snapd, 0)->conn, 0, (uint8_t)r);
         port_rig_turn(rig);
         assert_int_equal(e.n_closed, 1);
         assert_int_not_equal(e.why.err, BASE_OK);

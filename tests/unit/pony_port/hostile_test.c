@@ -24,9 +24,9 @@ static void a_completion_for_what_is_not_there_is_a_lie(void **state)
 {
     struct port_rig *rig = *state;
     static const uint32_t numbers[] = {0, 1, 77, SHM_CONN_ACCEPTED, UINT32_MAX};
-    for (uint8_t kind = SHM_CPL_LISTENING; kind < SHM_CPL_MAX; kind++) {
+    for (unsigned kind = SHM_CPL_LISTENING; kind < SHM_CPL_MAX; kind++) {
         for (size_t i = 0; i < BASE_ARRAY_LEN(numbers); i++) {
-            struct shm_completion c = {.kind = kind, .conn = numbers[i], .tag = 5};
+            struct shm_completion c = {.kind = (uint8_t)kind, .conn = numbers[i], .tag = 5};
             fake_snapd_say(&rig->snapd, &c);
             expect_dropped(rig, "");
         }

@@ -61,6 +61,33 @@ static void snapds_death_answers_with_nothing(void **state)
     assert_int_equal(ops->remember(rig->transport, "a", "b"), BASE_E_UNREACHABLE);
 }
 
+struct cancelling {
+    struct answer answer;
+    struct snapi_transport *transport;
+    struct answer *other;
+};
+
+static void cancel_the_other(void *arg, const char *address)
+{
+    struct cancelling *c = arg;
+    on_found(&c->answer, address);
+    ops->lookup_cancel(c->transport, c->other);
+}
+
+static void a_callback_may_cancel_another_lookup(void **state)
+{
+    struct port_rig *rig = *state;
+    struct answer other = {0};
+    struct cancelling c = {.transport = rig->transport, .other = &other};
+    assert_int_equal(ops->lookup(rig->transport, "a", cancel_the_other, &c), BASE_AGAIN);
+    assert_int_equal(ops->lookup(rig->transport, "b", on_found, &other), BASE_AGAIN);
+    fake_snapd_kill(&rig->snapd);
+    port_rig_turn(rig);
+    assert_int_equal(c.answer.n, 1);
+    assert_int_equal(other.n, 0);
+    assert_int_equal(rig->port->n_requests, 0);
+}
+
 static void more_than_the_limit_is_refused_and_none_is_lost(void **state)
 {
     struct port_rig *rig = *state;
@@ -93,6 +120,7 @@ int main(void)
         CASE(what_is_remembered_is_found),
         CASE(a_cancelled_lookup_is_not_answered),
         CASE(snapds_death_answers_with_nothing),
+        CASE(a_callback_may_cancel_another_lookup),
         CASE(more_than_the_limit_is_refused_and_none_is_lost),
         CASE(a_target_that_is_too_long_is_refused),
     };

@@ -264,19 +264,19 @@ void pony_port_conn_unsettle(struct pony_port_conn *conn);
 enum base_err pony_port_connect(struct snapi_transport *transport, const char *address,
                                 const struct snapi_conn_events *events, void *arg,
                                 struct snapi_conn **conn);
-enum base_err pony_port_begin(struct snapi_conn *conn, size_t len, struct snapi_tx *tx);
-void pony_port_send(struct snapi_conn *conn, struct snapi_tx *tx, uint64_t tag);
-void pony_port_abandon(struct snapi_conn *conn, struct snapi_tx *tx);
-void pony_port_close(struct snapi_conn *conn, enum snapi_close how);
-const char *pony_port_peer(const struct snapi_conn *conn);
+enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_tx *tx);
+void pony_port_send(struct snapi_conn *base, struct snapi_tx *tx, uint64_t tag);
+void pony_port_abandon(struct snapi_conn *base, struct snapi_tx *tx);
+void pony_port_close(struct snapi_conn *base, enum snapi_close how);
+const char *pony_port_peer(const struct snapi_conn *base);
 
 /* ---- listener.c ---- */
 
 enum base_err pony_port_listen(struct snapi_transport *transport, const char *address,
                                const struct snapi_listener_events *events, void *arg,
                                struct snapi_listener **listener);
-void pony_port_unlisten(struct snapi_listener *listener);
-const char *pony_port_listener_address(const struct snapi_listener *listener);
+void pony_port_unlisten(struct snapi_listener *base);
+const char *pony_port_listener_address(const struct snapi_listener *base);
 /** The attachment is there: all listen at it. */
 void pony_port_listeners_listen(struct pony_port *port);
 /** The attachment is gone: none has an address. Within poll(). */

@@ -130,15 +130,23 @@ bool pony_port_requests_reply(struct pony_port *port, const Pony__Control__Reply
 
 void pony_port_requests_drop(struct pony_port *port, bool calls)
 {
-    /* A callback may ask again: only those that are there now. */
-    for (uint32_t n = port->n_requests; n > 0 && !base_list_is_empty(&port->requests); n--) {
-        struct pony_port_request *r =
-            base_list_entry(base_list_first(&port->requests), struct pony_port_request, link);
+    /* A callback may ask again, and cancel any: all stay in the list until every one is told. */
+    uint64_t last_id = port->next_id;
+    base_list_foreach (it, &port->requests) {
+        struct pony_port_request *r = base_list_entry(it, struct pony_port_request, link);
+        if (r->id > last_id) {
+            break;
+        }
         void (*on_found)(void *, const char *) = r->on_found;
-        void *arg = r->arg;
-        free_request(port, r);
+        r->on_found = NULL;
         if (calls && on_found != NULL) {
-            on_found(arg, "");
+            on_found(r->arg, "");
+        }
+    }
+    base_list_foreach_safe (it, &port->requests) {
+        struct pony_port_request *r = base_list_entry(it, struct pony_port_request, link);
+        if (r->id <= last_id) {
+            free_request(port, r);
         }
     }
 }

@@ -50,38 +50,36 @@ static enum base_err create(const struct snapi_transport_config *config,
     return BASE_OK;
 }
 
-static struct pony_port_entry *take_entry(struct base_list *list)
+/* Ends a list of entries; the entries are not unlinked. */
+static void free_entries(struct base_list *list)
 {
-    struct base_list *it = base_list_take_first(list);
-    return it != NULL ? base_list_entry(it, struct pony_port_entry, link) : NULL;
+    base_list_foreach_safe (it, list) {
+        struct pony_port_entry *entry = base_list_entry(it, struct pony_port_entry, link);
+        if (entry->is_listener) {
+            free(base_container_of(entry, struct pony_port_listener, entry));
+        } else {
+            free(base_container_of(entry, struct pony_port_conn, entry));
+        }
+    }
+    base_list_init(list);
 }
 
 static void free_gone(struct pony_port *port)
 {
-    struct base_list *it;
-    while ((it = base_list_take_first(&port->gone)) != NULL) {
+    base_list_foreach_safe (it, &port->gone) {
         pony_port_conn_free(base_list_entry(it, struct pony_port_conn, ended));
     }
-    struct pony_port_entry *entry;
-    while ((entry = take_entry(&port->gone_listeners)) != NULL) {
-        free(base_container_of(entry, struct pony_port_listener, entry));
-    }
+    free_entries(&port->gone_listeners);
 }
 
 static void destroy(struct snapi_transport *transport)
 {
     struct pony_port *port = port_of(transport);
     pony_port_requests_drop(port, false);
-    free_gone(port);
-    HASH_CLEAR(hh, port->accepted);
-    struct pony_port_entry *entry;
-    while ((entry = take_entry(&port->conns)) != NULL) {
-        pony_port_conn_free(base_container_of(entry, struct pony_port_conn, entry));
-    }
-    while ((entry = take_entry(&port->listeners)) != NULL) {
-        free(base_container_of(entry, struct pony_port_listener, entry));
-    }
     pony_port_drop_attachment(port);
+    free_gone(port);
+    free_entries(&port->conns);
+    free_entries(&port->listeners);
     free(port->socket_name);
     free(port);
 }

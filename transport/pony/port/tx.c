@@ -21,6 +21,7 @@ struct pony_port_tx_page {
     uint32_t prev, next;
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): whoever takes a piece writes through it */
 enum base_err pony_port_tx_init(struct pony_port_tx *tx, uint8_t *base, uint64_t bytes)
 {
     *tx = (struct pony_port_tx){.base = base};
@@ -128,10 +129,10 @@ static void give_small(struct pony_port_tx *tx, const struct pony_port_span *spa
 static bool give_kept_slabs(struct pony_port_tx *tx)
 {
     bool given = false;
-    for (uint8_t c = 0; c < PONY_PORT_TX_CLASSES; c++) {
+    for (unsigned c = 0; c < PONY_PORT_TX_CLASSES; c++) {
         uint32_t page = tx->partial[c];
-        if (page != (uint32_t)NONE && tx->slabs[page].free_mask == all_free(c)) {
-            unlink_page(tx, c, page);
+        if (page != (uint32_t)NONE && tx->slabs[page].free_mask == all_free((uint8_t)c)) {
+            unlink_page(tx, (uint8_t)c, page);
             give_pages(tx, page, 1);
             given = true;
         }
