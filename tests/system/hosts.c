@@ -100,12 +100,28 @@ bool hosts_make(struct hosts *hosts)
 
 bool hosts_set_link(const struct hosts *hosts, bool is_up)
 {
-    /* One end down takes the carrier from the other; the addresses stay. */
-    return ip(hosts->ns_fd[0], is_up ? "link set wire up" : "link set wire down");
+    /* One end down takes the carrier from the other, which keeps its route. Addresses stay. */
+    return ip(hosts->ns_fd[1], is_up ? "link set wire up" : "link set wire down");
+}
+
+bool hosts_enter(struct hosts *hosts, int host)
+{
+    if (hosts->home_fd < 0) {
+        hosts->home_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    }
+    bool ok = setns(host < 0 ? hosts->home_fd : hosts->ns_fd[host], CLONE_NEWNET) == 0;
+    if (host < 0) {
+        close(hosts->home_fd);
+        hosts->home_fd = -1;
+    }
+    return ok;
 }
 
 void hosts_drop(struct hosts *hosts)
 {
+    if (hosts->home_fd >= 0) {
+        (void)hosts_enter(hosts, -1);
+    }
     for (int i = 0; i < 2; i++) {
         if (hosts->ns_fd[i] >= 0) {
             close(hosts->ns_fd[i]);

@@ -12,6 +12,7 @@
  */
 struct hosts {
     int ns_fd[2];
+    int home_fd; /**< where this process came from; -1: it is there */
 };
 
 /** Whether this process may make namespaces; prints why not. Enters a user namespace if it must. */
@@ -19,7 +20,10 @@ bool hosts_are_possible(void);
 
 bool hosts_make(struct hosts *hosts);
 
-/** Cuts the wire between them, or joins it again. */
+/** Makes this process live at a host; -1: back home. */
+bool hosts_enter(struct hosts *hosts, int host);
+
+/** Cuts the wire between them, at host 1, or joins it again. What host 0 sends is lost in silence. */
 bool hosts_set_link(const struct hosts *hosts, bool is_up);
 
 void hosts_drop(struct hosts *hosts);

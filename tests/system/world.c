@@ -99,7 +99,7 @@ void world_init(struct world *world, bool has_hosts)
     /* Tests that run a part as another user need to get in. */
     assert_int_equal(chmod(world->dir, 0755), 0);
     world->janitor_fd = start_janitor(world->dir);
-    world->hosts = (struct hosts){{-1, -1}};
+    world->hosts = (struct hosts){{-1, -1}, -1};
     world->has_hosts = has_hosts;
     for (int i = 0; i < 2; i++) {
         (void)snprintf(world->socket[i], sizeof(world->socket[i]), "%s/snapd-%d.sock", world->dir,
