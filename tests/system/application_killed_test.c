@@ -11,7 +11,7 @@
 
 #include <signal.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 enum {
     KILLS = 50,
@@ -94,23 +94,19 @@ static void a_client_killed_at_any_moment_is_gone_and_others_go_on(void **state)
     world->is_good = true;
 }
 
-static bool has_unavailable(void *arg)
-{
-    const struct world_client *client = arg;
-    return client->stats->unavailable > 0 || !child_is_alive(&client->child);
-}
-
 static void a_server_killed_under_load_makes_its_clients_calls_unavailable(void **state)
 {
     struct world *world = *state;
+    uint64_t unavailable = 0;
     for (int i = 0; i < SERVER_KILLS; i++) {
         world->transport = i % 2 == 0 ? "pony" : "tcp";
+        (void)unlink(world_path(world, "client-0.log"));
         struct world_client *client =
             world_start_client(world, 0, "--unchecked --once 8 --window 8 --timeout 5000");
         await_a_moment(client, ledger_mix((uint64_t)i));
         struct gone_wait gone = {world, 1, world->server.pid};
         assert_int_equal(child_end(&world->server, SIGKILL), 128 + SIGKILL);
-        assert_true(world_until(has_unavailable, client, WORLD_TIMEOUT_MS));
+        assert_true(world_until_log(world, "client-0.log", "no transport reaches it now"));
         assert_true(world_until(is_port_gone, &gone, WORLD_TIMEOUT_MS));
         /* Another server takes its place; the client finds it by itself. */
         world->transport = "auto";
@@ -120,7 +116,10 @@ static void a_server_killed_under_load_makes_its_clients_calls_unavailable(void 
         assert_true(client->stats->ok > ok);
         assert_int_equal(world_finish_client(client), 0);
         assert_int_equal(client->stats->other, 0);
+        unavailable += client->stats->unavailable;
     }
+    /* Not each time: that server may have answered all that had reached it. */
+    assert_true(unavailable > 0);
     world->is_good = true;
 }
 
