@@ -126,8 +126,9 @@ struct world_app *world_attach(struct world *world, unsigned host,
     *app = (struct world_app){.world = world, .host = host, .is_used = 1};
     app->client = area(SHM_SLOTS_OFF + (size_t)config->slots * SHM_SLOT_BYTES);
     app->engine = area(SHM_SLOTS_OFF + (size_t)config->slots * SHM_SLOT_BYTES);
-    app->tx = area(config->tx_bytes);
-    app->rx = area(config->rx_bytes);
+    app->tx = calloc(1, config->tx_bytes); /* pages that are never used are never touched */
+    app->rx = calloc(1, config->rx_bytes);
+    base_assert(app->tx != NULL && app->rx != NULL);
     app->tx_bytes = config->tx_bytes;
     app->rx_bytes = config->rx_bytes;
     shm_client_end_init(&app->end, app->client, app->engine, config->slots, config->slots);
