@@ -118,6 +118,8 @@ static enum base_err open_socket(const struct snapd_udp_config *config, struct s
         return err;
     }
     udp->is_v6 = name.any.sa_family == AF_INET6;
+    udp->is_wildcard = udp->is_v6 ? IN6_IS_ADDR_UNSPECIFIED(&name.v6.sin6_addr)
+                                  : name.v4.sin_addr.s_addr == htonl(INADDR_ANY);
     return BASE_OK;
 }
 
@@ -156,6 +158,10 @@ static void set_options(const struct snapd_udp_config *config, struct snapd_udp 
         set_int(udp->fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
         set_int(udp->fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
         set_int(udp->fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+    }
+    if (udp->is_wildcard) {
+        set_int(udp->fd, udp->is_v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                udp->is_v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 1);
     }
     set_buffer(udp, config->buffer_bytes, SO_RCVBUF, SO_RCVBUFFORCE);
     set_buffer(udp, config->buffer_bytes, SO_SNDBUF, SO_SNDBUFFORCE);

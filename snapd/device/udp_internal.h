@@ -16,7 +16,9 @@ enum {
     UDP_TX_SEGMENTS = 64, /**< packets in one segmented datagram, what every kernel takes */
     UDP_TX_BYTES = 65507, /**< of one segmented datagram: what IPv4 takes */
     UDP_UNREACHABLE_MAX = 16,
-    UDP_CONTROL_BYTES = 128
+    UDP_CONTROL_BYTES = 192,
+    UDP_TX_CONTROL_BYTES = 64, /**< CMSG_SPACE(uint16_t) + CMSG_SPACE(struct in6_pktinfo) */
+    UDP_SOURCES = 256          /**< a power of two */
 };
 
 struct udp_counters {
@@ -30,6 +32,12 @@ union udp_name {
     struct sockaddr_in6 v6;
 };
 
+/** Which of our addresses a peer reached last: it takes answers from that one only. */
+struct udp_source {
+    struct pony_addr peer; /**< udp_port 0: empty */
+    uint8_t ip[16];
+};
+
 /** A run of packets that leaves as one datagram. */
 struct udp_run {
     uint32_t first, n;
@@ -40,7 +48,7 @@ struct udp_tx {
     struct iovec iov[2 * PONY_TX_BATCH_MAX];
     union udp_name names[PONY_TX_BATCH_MAX];
     struct udp_run runs[PONY_TX_BATCH_MAX];
-    _Alignas(16) uint8_t control[PONY_TX_BATCH_MAX][32]; /**< CMSG_SPACE(uint16_t) */
+    _Alignas(16) uint8_t control[PONY_TX_BATCH_MAX][UDP_TX_CONTROL_BYTES];
 
     struct pony_packet_out stash[PONY_TX_BATCH_MAX]; /**< what the socket did not take */
     uint32_t stash_at, stash_n;
@@ -65,6 +73,7 @@ struct snapd_udp {
     struct snapd_dev dev;
     int fd;
     bool is_v6;
+    bool is_wildcard; /**< bound to no address: which one we send from is told by `sources` */
     bool has_gso, has_gro;
     bool may_have_errors; /**< the error queue must be looked at */
     uint16_t port;
@@ -74,6 +83,7 @@ struct snapd_udp {
     struct udp_counters counters;
     struct pony_addr unreachable[UDP_UNREACHABLE_MAX];
     uint32_t n_unreachable;
+    struct udp_source sources[UDP_SOURCES]; /**< by hash of the peer; a newer one replaces */
     struct udp_tx tx;
     struct udp_rx rx;
 };
@@ -87,6 +97,9 @@ void udp_send(struct snapd_dev *dev, const struct pony_packet_out *packets, uint
 /** Empties the socket's error queue into `unreachable`. */
 void udp_drain_errors(struct snapd_udp *udp);
 void udp_add_unreachable(struct snapd_udp *udp, const struct pony_addr *to);
+
+/** Where the address that a peer reached us at is kept. */
+struct udp_source *udp_source_slot(struct snapd_udp *udp, const struct pony_addr *peer);
 
 /** Returns the length of the name. */
 socklen_t udp_name_from(const struct snapd_udp *udp, const struct pony_addr *addr,

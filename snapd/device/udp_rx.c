@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/compiler.h"
+#include "base/hash.h"
 #include "snapd/device/udp_internal.h"
 
 #include <errno.h>
@@ -101,15 +102,50 @@ static void prepare(struct snapd_udp *udp)
     }
 }
 
-static void read_control(struct udp_rx *rx, struct msghdr *msg)
+struct udp_source *udp_source_slot(struct snapd_udp *udp, const struct pony_addr *peer)
 {
+    return &udp->sources[base_hash64(0, peer, sizeof(*peer)) & (UDP_SOURCES - 1)];
+}
+
+static void note_source(struct snapd_udp *udp, const void *ip)
+{
+    struct udp_source *source = udp_source_slot(udp, &udp->rx.from);
+    source->peer = udp->rx.from;
+    memcpy(source->ip, ip, sizeof(source->ip));
+}
+
+/* What came with a control message about the address that was reached. True: it was that. */
+static bool read_pktinfo(struct snapd_udp *udp, const struct cmsghdr *c)
+{
+    if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
+        c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
+        struct in6_pktinfo info;
+        memcpy(&info, CMSG_DATA(c), sizeof(info));
+        note_source(udp, &info.ipi6_addr);
+        return true;
+    }
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO &&
+        c->cmsg_len >= CMSG_LEN(sizeof(struct in_pktinfo))) {
+        struct in_pktinfo info;
+        uint8_t ip[16] = {[10] = 0xff, [11] = 0xff};
+        memcpy(&info, CMSG_DATA(c), sizeof(info));
+        memcpy(ip + 12, &info.ipi_spec_dst, 4);
+        note_source(udp, ip);
+        return true;
+    }
+    return false;
+}
+
+static void read_control(struct snapd_udp *udp, struct msghdr *msg)
+{
+    struct udp_rx *rx = &udp->rx;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
         int value = 0;
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
             rx->ecn = *CMSG_DATA(c) & 3; /* one byte, unlike the others */
             continue;
         }
-        if (c->cmsg_len < CMSG_LEN(sizeof(value))) {
+        if (c->cmsg_len < CMSG_LEN(sizeof(value)) || read_pktinfo(udp, c)) {
             continue;
         }
         memcpy(&value, CMSG_DATA(c), sizeof(value));
@@ -134,7 +170,7 @@ static void open_buffer(struct snapd_udp *udp)
     rx->ecn = 0;
     rx->segment_bytes = m->msg_len;
     rx->from = udp_addr_from(&rx->names[rx->idx]);
-    read_control(rx, &m->msg_hdr);
+    read_control(udp, &m->msg_hdr);
     if ((m->msg_hdr.msg_flags & MSG_TRUNC) != 0) {
         udp->counters.truncated++;
     }

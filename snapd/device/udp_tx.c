@@ -2,6 +2,7 @@
 #include "base/compiler.h"
 #include "snapd/device/udp_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -64,17 +65,40 @@ static uint32_t add_iov(struct iovec *iov, const struct pony_packet_out *p)
     return 2;
 }
 
-static void set_segment(struct msghdr *msg, uint8_t *control, uint32_t segment_bytes)
+/* Appends a control message; the buffer has room for all that we append. */
+static void add_control(struct msghdr *msg, int level, int type, const void *data, size_t len)
 {
-    msg->msg_control = control;
-    msg->msg_controllen = CMSG_SPACE(sizeof(uint16_t));
-    struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-    c->cmsg_level = IPPROTO_UDP;
-    c->cmsg_type = UDP_SEGMENT;
-    c->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-    uint16_t value = (uint16_t)segment_bytes;
-    memcpy(CMSG_DATA(c), &value, sizeof(value));
+    struct cmsghdr *c =
+        (struct cmsghdr *)(void *)((uint8_t *)msg->msg_control + msg->msg_controllen);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(c), data, len);
+    msg->msg_controllen += CMSG_SPACE(len);
 }
+
+/* Answers leave from the address that the peer knows us by, not from the one that the kernel would
+ * choose on a host with several. */
+static void add_source(struct snapd_udp *udp, struct msghdr *msg, const struct pony_addr *to)
+{
+    const struct udp_source *source = udp_source_slot(udp, to);
+    if (!udp->is_wildcard || !pony_addr_equal(&source->peer, to)) {
+        return;
+    }
+    if (udp->is_v6) {
+        struct in6_pktinfo info = {.ipi6_ifindex = 0};
+        memcpy(&info.ipi6_addr, source->ip, sizeof(info.ipi6_addr));
+        add_control(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+    } else {
+        struct in_pktinfo info = {.ipi_ifindex = 0};
+        memcpy(&info.ipi_spec_dst, source->ip + 12, 4);
+        add_control(msg, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+    }
+}
+
+static_assert(CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) <=
+                  UDP_TX_CONTROL_BYTES,
+              "room for both control messages");
 
 /* Fills tx->msgs from packets; returns how many datagrams they make. */
 static uint32_t build(struct snapd_udp *udp, const struct pony_packet_out *packets, uint32_t n)
@@ -95,9 +119,12 @@ static uint32_t build(struct snapd_udp *udp, const struct pony_packet_out *packe
             .msg_namelen = udp_name_from(udp, &packets[at].to, &tx->names[n_runs]),
             .msg_iov = &tx->iov[first_iov],
             .msg_iovlen = n_iov - first_iov,
+            .msg_control = tx->control[n_runs],
         };
+        add_source(udp, msg, &packets[at].to);
         if (len > 1) {
-            set_segment(msg, tx->control[n_runs], packet_len(&packets[at]));
+            uint16_t segment_bytes = (uint16_t)packet_len(&packets[at]);
+            add_control(msg, IPPROTO_UDP, UDP_SEGMENT, &segment_bytes, sizeof(segment_bytes));
         }
     }
     return n_runs;
@@ -141,11 +168,20 @@ static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out
 {
     struct iovec iov[2];
     union udp_name name;
+    _Alignas(16) uint8_t control[UDP_TX_CONTROL_BYTES];
     struct msghdr msg = {.msg_name = &name,
                          .msg_namelen = udp_name_from(udp, &p->to, &name),
                          .msg_iov = iov,
-                         .msg_iovlen = add_iov(iov, p)};
+                         .msg_iovlen = add_iov(iov, p),
+                         .msg_control = control};
+    add_source(udp, &msg, &p->to);
     enum sent sent = send_one(udp, &msg);
+    if (sent == SENT_NOT && errno != EMSGSIZE && msg.msg_controllen > 0) {
+        /* That address may be ours no more. */
+        *udp_source_slot(udp, &p->to) = (struct udp_source){.peer.udp_port = 0};
+        msg.msg_controllen = 0;
+        sent = send_one(udp, &msg);
+    }
     if (sent == SENT_NOT && errno == EMSGSIZE) {
         udp->counters.fragmented_pkts++;
         set_fragments(udp, true);

@@ -285,6 +285,38 @@ static void a_full_socket_keeps_packets_aside_until_there_is_room(void **state)
     a->ops->destroy(a);
 }
 
+/* `listen` is every address; a peer reaches us at our second one. */
+static void expect_answer_from_second(const char *listen)
+{
+    struct snapd_dev *a = open_dev(listen, true);
+    struct snapd_dev *b = open_dev("127.0.0.1:0", true);
+    struct pony_addr second = address_of(a);
+    second.ip[15] = 2;
+    static const uint32_t lengths[] = {SIZE, SIZE, 10};
+    send_lengths(b, &second, lengths, 3);
+    struct pony_packet_in in[4];
+    for (uint32_t n = 0; n < 3;) {
+        n += receive(a, in, 4);
+    }
+    send_lengths(a, &in[0].from, lengths, 3);
+    send_lengths(a, &in[0].from, lengths, 1);
+    for (uint32_t n = 0; n < 4;) {
+        uint32_t k = receive(b, in, 4);
+        for (uint32_t i = 0; i < k; i++, n++) {
+            assert_true(pony_addr_equal(&in[i].from, &second));
+        }
+    }
+    a->ops->destroy(a);
+    b->ops->destroy(b);
+}
+
+static void answers_leave_from_the_address_that_was_reached(void **state)
+{
+    (void)state;
+    expect_answer_from_second("*:0");
+    expect_answer_from_second("0.0.0.0:0");
+}
+
 static void the_room_is_what_one_datagram_takes(void **state)
 {
     (void)state;
@@ -366,6 +398,7 @@ int main(void)
         cmocka_unit_test(dual_stack_sends_to_both_families),
         cmocka_unit_test(a_port_where_nobody_listens_is_told_once),
         cmocka_unit_test(a_full_socket_keeps_packets_aside_until_there_is_room),
+        cmocka_unit_test(answers_leave_from_the_address_that_was_reached),
         cmocka_unit_test(the_room_is_what_one_datagram_takes),
         cmocka_unit_test(a_port_in_use_is_named_in_the_note),
         cmocka_unit_test(addresses_that_are_none_are_refused),

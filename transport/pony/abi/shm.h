@@ -17,7 +17,9 @@
  *   2 tx region     written by the application: messages to send; snapd maps it read-only
  *   3 rx region     written by snapd: received messages; a read-only descriptor
  *   4 doorbell      eventfd: application -> engine
- *   5 notification  eventfd: engine -> application
+ *   5 notification  engine -> application: readable when signalled, 8 bytes read take a signal back.
+ *                   One end of a socket pair: an eventfd that both sides hold could be filled by the
+ *                   application, and would block the engine
  *
  * Each side distrusts the other: see the ten rules in docs/shm-abi.md. Sizes come from the control
  * message, are checked against the descriptors, and are kept in private memory. All cursors are
