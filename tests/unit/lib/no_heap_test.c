@@ -1,80 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_messages.pb-c.h"
 #include "tests/support/cmocka_all.h"
+#include "tests/support/heap_counter.h"
 
 #include <snaprpc/snaprpc.h>
 
-#include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /**
- * A busy call makes no heap allocation, from the stub to the handler and back, over kernel TCP. The
- * program's own malloc counts for every library in it, protobuf-c included.
+ * A busy call makes no heap allocation, from the stub to the handler and back, over kernel TCP. Over
+ * Pony: tests/system/no_heap_test.c.
  */
-#if defined(__has_feature)
-#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#        define HAS_SANITIZER 1
-#    endif
-#endif
-#if defined(HAS_SANITIZER) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum {
-    COUNTS = 0 /* the sanitizer's allocator is in the way */
-};
-
-static _Atomic uint64_t n_allocated;
-#else
-enum {
-    COUNTS = 1
-};
-
-static _Atomic uint64_t n_allocated;
-
-/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the names are glibc's */
-/* NOLINTBEGIN(readability-identifier-naming,readability-inconsistent-declaration-parameter-name):
- * the same */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t size);
-void *__libc_memalign(size_t align, size_t size);
-
-void *malloc(size_t size)
-{
-    atomic_fetch_add(&n_allocated, 1);
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-    atomic_fetch_add(&n_allocated, 1);
-    return __libc_calloc(n, size);
-}
-
-void *realloc(void *p, size_t size)
-{
-    atomic_fetch_add(&n_allocated, 1);
-    return __libc_realloc(p, size);
-}
-
-void *aligned_alloc(size_t align, size_t size)
-{
-    atomic_fetch_add(&n_allocated, 1);
-    return __libc_memalign(align, size);
-}
-
-int posix_memalign(void **p, size_t align, size_t size)
-{
-    atomic_fetch_add(&n_allocated, 1);
-    *p = __libc_memalign(align, size);
-    return *p != NULL ? 0 : ENOMEM;
-}
-
-/* NOLINTEND(readability-identifier-naming,readability-inconsistent-declaration-parameter-name) */
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
-#endif
-
 enum {
     WARM_UP = 2000,
     CALLS = 10000,
@@ -159,9 +97,9 @@ static int teardown(void **state)
 static uint64_t allocations_of(void (*calls)(uint32_t n))
 {
     calls(WARM_UP);
-    uint64_t before = atomic_load(&n_allocated);
+    uint64_t before = heap_allocations();
     calls(CALLS);
-    return atomic_load(&n_allocated) - before;
+    return heap_allocations() - before;
 }
 
 static void call_in_turn(uint32_t n)
@@ -191,10 +129,10 @@ static void call_many_at_once(uint32_t n)
 static void the_counter_counts(void **state)
 {
     (void)state;
-    uint64_t before = atomic_load(&n_allocated);
+    uint64_t before = heap_allocations();
     void *volatile p = malloc(10);
     free(p);
-    assert_int_equal(atomic_load(&n_allocated) - before, COUNTS);
+    assert_int_equal(heap_allocations() - before, HEAP_COUNTS);
 }
 
 static void a_blocking_call_allocates_nothing(void **state)
