@@ -93,7 +93,7 @@ static void who_could_not_be_given_waits_in_turn(void **state)
     assert_null(pony_credit_next_waiting(&pool, MB));
 }
 
-/* Nobody can take the floors of others, and who has consumed all can send its largest message. */
+/* PX-74: nobody can take the floors of others, and who has consumed all can send its largest message. */
 static void floors_are_kept_in_any_pattern(void **state)
 {
     (void)state;

@@ -29,6 +29,7 @@ static void check_unknown_service(bool is_local)
     free_pair(pair);
 }
 
+/* PX-64, PX-66 */
 static void an_unknown_service_is_refused(void **state)
 {
     (void)state;
@@ -74,6 +75,7 @@ static void check_close(bool is_local)
     free_pair(pair);
 }
 
+/* PX-67 */
 static void closing_flushes_what_was_sent(void **state)
 {
     (void)state;
@@ -93,6 +95,7 @@ static void both_may_close_at_once(void **state)
     free_pair(pair);
 }
 
+/* PX-68 */
 static void an_abort_tells_the_peer(void **state)
 {
     (void)state;

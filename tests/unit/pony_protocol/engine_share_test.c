@@ -4,6 +4,7 @@
 
 /* Back-pressure, fairness, many connections: who waits for whom, and who does not. */
 
+/* PX-77 */
 static void a_reader_that_sleeps_stops_its_own_senders_only(void **state)
 {
     (void)state;
@@ -32,6 +33,7 @@ static void a_reader_that_sleeps_stops_its_own_senders_only(void **state)
     free_pair(pair);
 }
 
+/* PX-75 */
 static void large_messages_wait_for_memory_in_turn(void **state)
 {
     (void)state;

@@ -6,6 +6,7 @@
 static const uint32_t sizes[] = {0,    1,     64,    1023,  1024,  1025,  1400,   1452,
                                  8000, 16383, 16384, 16385, 65536, 65537, 100000, 400000};
 
+/* PX-70, PX-71 */
 static void send_all_sizes(bool is_local)
 {
     struct pair *pair = make_pair(is_local, NULL);
@@ -80,6 +81,7 @@ static void a_small_message_overtakes_a_large_one(void **state)
     free_pair(pair);
 }
 
+/* PX-69 */
 static void an_ordered_message_waits_for_the_large_one_before_it(void **state)
 {
     (void)state;
@@ -99,6 +101,7 @@ static void an_ordered_message_waits_for_the_large_one_before_it(void **state)
     free_pair(pair);
 }
 
+/* PX-65 */
 static void the_acceptor_may_talk_first(void **state)
 {
     (void)state;

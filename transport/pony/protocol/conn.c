@@ -262,6 +262,7 @@ void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg)
 {
     msg->conn = conn;
     msg->msg_no = conn->next_msg_no++;
+    /* PX-69 */
     msg->seq = msg->is_ordered ? conn->tx_seq[msg->stream % PONY_LANES]++ : msg->msg_no;
     conn->n_tx++;
     conn->sent_msgs++;
@@ -385,6 +386,7 @@ void pony_conn_settle(struct pony_conn *conn)
     if (conn->app != NULL && !conn->is_told) {
         conn->is_told = true;
         pony_count(conn->engine, PONY_OPS_CLOSED, 1);
+        /* PX-66 */
         complete(conn, SHM_CPL_CLOSED, conn->was_open ? 0 : SHM_CPL_NEVER_OPENED, 0);
         pony_app_del_conn(conn->app, conn);
         conn->app = NULL;

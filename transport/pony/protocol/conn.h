@@ -100,7 +100,7 @@ struct pony_conn {
     struct base_list grants;  /**< GRANT to be sent */
     uint32_t rx_rts_no;       /**< the next RTS whose turn it is */
     uint32_t n_granted;
-    uint32_t n_done;      /**< messages handed over or held */
+    uint32_t n_done;      /**< messages handed over */
     uint32_t n_peer_msgs; /**< how many the peer sent, if has_close */
     bool has_close;
 

@@ -128,7 +128,7 @@ bool pony_credit_grant(struct pony_credit_pool *pool, struct pony_credit *credit
 {
     uint32_t goal = target(pool, credit);
     uint64_t want = base_sub_sat_u64(goal, held(credit));
-    /* A frame for each message would cost more than it brings. With nothing in use, want is
+    /* PX-74. A frame for each message would cost more than it brings. With nothing in use, want is
      * below these two bounds only while at least half a floor is left. */
     if (want * 4 < goal || want * 2 < credit->floor) {
         return false;

@@ -15,7 +15,7 @@
  *          Frames follow each other without padding up to the end of the packet.
  * Trust    decoding checks type, reserved bits and that everything lies inside the packet; what
  *          the values mean is for receive.c
- * Source   docs/protocol.md, "Frames"; PX-60..PX-66
+ * Source   docs/protocol.md, "Frames"; PX-60
  */
 
 enum pony_frame_type {

@@ -102,7 +102,7 @@ void pony_mapper_on_open(struct pony_engine *engine, struct pony_link *link,
                          struct pony_conn *opener, const struct pony_frame *frame)
 {
     struct pony_link *way = link != NULL ? link : &engine->local;
-    struct pony_listener *listener = pony_service_find(engine, frame->service);
+    struct pony_listener *listener = pony_service_find(engine, frame->service); /* PX-64 */
     if (listener == NULL) {
         pony_link_refuse(engine, way, frame->conn, SHM_REASON_NO_SERVICE);
         return;

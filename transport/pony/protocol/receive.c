@@ -7,9 +7,9 @@
 #include <string.h>
 
 /*
- * What arrives. A frame that is malformed resets its flow; one that breaks the rules of its
- * connection resets that connection (PROTOCOL); one for a connection that is gone is counted and
- * dropped: the peer has not heard yet.
+ * What arrives. A frame that is malformed resets its flow (PX-60); one that breaks the rules of its
+ * connection resets that connection (PX-62); one for a connection that is gone is counted and
+ * dropped: the peer has not heard yet (PX-61).
  */
 
 static void violate(struct pony_conn *conn)
@@ -25,7 +25,7 @@ static void run_out(struct pony_conn *conn)
     pony_conn_end(conn, SHM_REASON_NO_MEMORY, PONY_TELL_RESET);
 }
 
-/* The last of the peer's messages is there, and it has closed. */
+/* The last of the peer's messages is there, and it has closed. PX-67 */
 static bool finish_close(struct pony_conn *conn)
 {
     if (!conn->has_close || conn->n_done != conn->n_peer_msgs) {
@@ -167,6 +167,7 @@ static struct pony_rx_msg *begin_eager(struct pony_conn *conn, const struct pony
     return msg;
 }
 
+/* PX-70, PX-71 */
 static void on_frag(struct pony_conn *conn, const struct pony_frame *frame)
 {
     bool is_eager = (frame->flags & PONY_FRAME_EAGER) != 0;
@@ -304,13 +305,14 @@ static void on_close_ok(struct pony_conn *conn, const struct pony_frame *frame)
     pony_conn_end(conn, SHM_REASON_CLOSED, PONY_TELL_NOTHING);
 }
 
+/* PX-63 */
 static enum shm_reason reason_of(const struct pony_frame *frame)
 {
     bool is_known = frame->reason > SHM_REASON_NONE && frame->reason < SHM_REASON_MAX;
     return is_known ? (enum shm_reason)frame->reason : SHM_REASON_PROTOCOL;
 }
 
-/* REFUSE and RESET. */
+/* REFUSE and RESET. PX-68 */
 static void on_over(struct pony_conn *conn, const struct pony_frame *frame)
 {
     pony_conn_is_over(conn, reason_of(frame));
@@ -323,7 +325,7 @@ static void on_open_ok(struct pony_conn *conn, const struct pony_frame *frame)
         return;
     }
     conn->peer_number = frame->own_conn;
-    /* The acceptor may not talk before it has heard from us: a CREDIT does it. */
+    /* PX-65: the acceptor may not talk before it has heard from us: a CREDIT does it. */
     conn->ctl |= PONY_CTL_CREDIT;
     pony_conn_on_peer_limits(conn, frame->limit_bytes, frame->eager_max_bytes);
     pony_conn_on_open(conn);
