@@ -74,8 +74,8 @@ void traffic_lose(struct traffic *traffic, uint32_t actor, bool is_detached);
 
 /** Opens a connection between two actors; 0 when there is no room. */
 uint32_t traffic_open(struct traffic *traffic, uint32_t from, uint32_t to);
-bool traffic_send(struct traffic *traffic, uint32_t end, uint32_t len, bool is_ordered);
-void traffic_close(struct traffic *traffic, uint32_t end, bool is_abort);
+bool traffic_send(struct traffic *traffic, uint32_t idx, uint32_t len, bool is_ordered);
+void traffic_close(struct traffic *traffic, uint32_t idx, bool is_abort);
 /** Reads and checks at most `max` completions of an actor. */
 uint32_t traffic_read(struct traffic *traffic, uint32_t actor, uint32_t max);
 

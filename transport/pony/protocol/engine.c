@@ -14,6 +14,8 @@ enum {
     SECRET_FLOWS = 1
 };
 
+#define MS UINT64_C(1000000)
+
 void pony_engine_config_init(struct pony_engine_config *config)
 {
     *config = (struct pony_engine_config){
@@ -23,12 +25,12 @@ void pony_engine_config_init(struct pony_engine_config *config)
         .max_conns = 65536,
         .max_packets = 16384,
         .window_max_pkts = 1024,
-        .rto_min_ns = 1000 * 1000,
-        .rto_max_ns = 500 * 1000 * 1000,
-        .keepalive_ns = UINT64_C(1000) * 1000 * 1000,
-        .dead_ns = UINT64_C(5000) * 1000 * 1000,
-        .hello_timeout_ns = UINT64_C(1000) * 1000 * 1000,
-        .idle_ns = UINT64_C(60) * 1000 * 1000 * 1000,
+        .rto_min_ns = 2 * MS,
+        .rto_max_ns = 500 * MS,
+        .keepalive_ns = 1000 * MS,
+        .dead_ns = 5000 * MS,
+        .hello_timeout_ns = 1000 * MS,
+        .idle_ns = 60000 * MS,
     };
 }
 
@@ -123,8 +125,7 @@ void pony_engine_destroy(struct pony_engine *engine)
     if (engine->flows != NULL) {
         pony_flow_table_destroy(engine->flows);
     }
-    struct base_list *it;
-    while ((it = base_list_take_first(&engine->apps)) != NULL) {
+    base_list_foreach_safe (it, &engine->apps) {
         struct pony_app *app = base_list_entry(it, struct pony_app, link);
         pony_app_fini(app);
         free(app);

@@ -20,6 +20,7 @@ static uint32_t pages_of(uint32_t len)
     return len / PONY_RX_PAGE_BYTES + (len % PONY_RX_PAGE_BYTES != 0);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): messages are written through mem->base */
 enum base_err pony_rxmem_init(struct pony_rxmem *mem, uint8_t *base, uint64_t bytes)
 {
     *mem = (struct pony_rxmem){.base = base, .current = (uint32_t)NO_PAGE};
