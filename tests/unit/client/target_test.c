@@ -3,6 +3,7 @@
 
 #include "tests/support/cmocka_all.h"
 
+#include <netdb.h>
 #include <string.h>
 
 static void numeric_addresses_are_taken_as_they_are(void **state)
@@ -23,6 +24,11 @@ static void names_are_looked_up(void **state)
 {
     (void)state;
     struct snapi_target target;
+    struct addrinfo *found = NULL;
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0) {
+        skip(); /* a machine without /etc/hosts */
+    }
+    freeaddrinfo(found);
     assert_int_equal(snapi_target_resolve("localhost:65535", &target), BASE_OK);
     assert_true(target.n_addrs >= 1);
     assert_non_null(strstr(target.addrs[0], ":65535"));
