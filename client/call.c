@@ -374,6 +374,16 @@ static uint64_t time_left_us(const struct snapi_call *call)
     return base_max_u64(left_ns / 1000, 1); /* 0 would mean none; the timer ends it in a moment */
 }
 
+/* PR-25 */
+static void end_too_long(struct snapi_call *call, const struct snapi_path *path, size_t len)
+{
+    const struct snap_status status =
+        snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, ran_of(call),
+                        "the request of %s has %zu bytes; max_message_bytes of %s is %" PRIu64,
+                        call->method->name, len, path->peer, path->max_body);
+    snapi_call_end(call, &status, NULL);
+}
+
 bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
 {
     struct snapi_frame frame = {.type = SNAPI_PING, .id = call->id};
@@ -384,6 +394,10 @@ bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
         frame.text = call->method->name;
         frame.text_len = strlen(call->method->name);
         frame.body_len = call->body != NULL ? call->body_len : snapi_message_size(call->request);
+        if (path->max_body != 0 && frame.body_len > path->max_body) {
+            end_too_long(call, path, frame.body_len);
+            return true;
+        }
     }
     struct snapi_tx tx;
     enum base_err err = path->conn->ops->begin(path->conn, snapi_frame_size(&frame), &tx);

@@ -78,6 +78,7 @@ void snapi_path_send_cancel(struct snapi_path *path, uint64_t id)
 static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
 {
     struct snap_channel *channel = path->channel;
+    path->max_body = frame->max_body;
     if (path->kind != SNAP_TRANSPORT_TCP || channel->pony.state == SNAPI_PATH_OFF) {
         return;
     }
@@ -166,12 +167,15 @@ static void on_open(void *arg, struct snapi_conn *conn)
     path->is_full = false;
     path->is_going_away = false;
     path->has_failed = false;
+    path->max_body = 0;
     path->backoff_ns = BACKOFF_MIN_NS;
     path->error[0] = '\0';
     snprintf(path->peer, sizeof(path->peer), "%s", conn->ops->peer(conn));
-    send_frame(path, &(struct snapi_frame){.type = SNAPI_HELLO,
-                                           .version_min = SNAPI_RPC_VERSION_MIN,
-                                           .version_max = SNAPI_RPC_VERSION_MAX});
+    send_frame(path,
+               &(struct snapi_frame){.type = SNAPI_HELLO,
+                                     .version_min = SNAPI_RPC_VERSION_MIN,
+                                     .version_max = SNAPI_RPC_VERSION_MAX,
+                                     .max_body = snapi_loop_max_message(path->channel->loop)});
     snapi_channel_log_choice(path->channel);
     snapi_channel_on_ready(path->channel);
 }

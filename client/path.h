@@ -31,6 +31,7 @@ struct snapi_path {
     struct snapi_transport *transport;
     struct snapi_conn *conn; /**< CONNECTING, UP */
     uint8_t state;           /**< enum snapi_path_state */
+    uint64_t max_body;       /**< what the server takes, as its HELLO says; 0: not said */
     bool is_full;            /**< begin() said AGAIN; on_writable follows */
     bool is_going_away;      /**< the server takes no new calls here */
     bool is_looking_up;      /**< snapd was asked for the address */

@@ -138,6 +138,8 @@ static enum base_err parse_hello(struct base_cursor *c, struct snapi_frame *f)
     BASE_ENSURE(base_cursor_is_ok(c), malformed(f->type, "shorter than its head"));
     BASE_ENSURE(f->version_min != 0 && f->version_min <= f->version_max,
                 malformed(f->type, "range of versions is empty"));
+    f->max_body = base_cursor_get_u64(c);
+    BASE_ENSURE(base_cursor_is_ok(c), malformed(f->type, "shorter than its head"));
     return get_text(c, text_len, f);
 }
 
@@ -190,7 +192,7 @@ static size_t head_size(uint8_t type)
     if (has_payload(type)) {
         return SNAPI_FRAME_HEAD_MAX;
     }
-    return has_text(type) ? 8 : 16;
+    return type == SNAPI_GOAWAY ? 8 : 16;
 }
 
 /* Where the body begins, or where a frame without one ends. */
@@ -230,6 +232,7 @@ static void put_head(const struct snapi_frame *f, struct base_put_cursor *c)
         base_cursor_put_u16(c, f->version_min);
         base_cursor_put_u16(c, f->version_max);
         base_cursor_put_u16(c, (uint16_t)f->text_len);
+        base_cursor_put_u64(c, f->max_body);
         break;
     case SNAPI_GOAWAY:
         base_cursor_put_u16(c, f->code);

@@ -51,6 +51,7 @@ struct snapi_frame {
     uint16_t code;        /**< RESPONSE, GOAWAY: enum snap_code, <= 16 after parse() */
     uint16_t version_min; /**< HELLO */
     uint16_t version_max; /**< HELLO; >= version_min after parse() */
+    uint64_t max_body;    /**< HELLO: longest body that its sender takes; 0: not said */
     uint64_t id;          /**< REQUEST, RESPONSE, CANCEL: call, not 0; PING, PONG: token */
     uint64_t timeout_us;  /**< REQUEST: time the caller has left; 0: no deadline */
     const char *text;     /**< REQUEST: method; RESPONSE, GOAWAY: message; HELLO: Pony address.

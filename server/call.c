@@ -112,6 +112,9 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     call->id = frame->id;
     call->transport = conn->kind;
     call->max_message_bytes = snapi_loop_max_message(server->loop);
+    if (conn->max_body != 0 && conn->max_body < call->max_message_bytes) {
+        call->max_message_bytes = (size_t)conn->max_body;
+    }
     call->deadline_ns = UINT64_MAX;
     if (frame->timeout_us != 0 && frame->timeout_us < UINT64_MAX / BASE_NS_PER_US) {
         call->deadline_ns =
@@ -354,9 +357,11 @@ void snap_server_reply(struct snap_server_call *call, const ProtobufCMessage *re
     struct snapi_outgoing out = {.message = response,
                                  .frame.body_len = snapi_message_size(response)};
     if (out.frame.body_len > call->max_message_bytes) {
-        snap_server_fail(call, SNAP_RESOURCE_EXHAUSTED,
-                         "response of %zu bytes is longer than the server's max_message_bytes %zu",
-                         out.frame.body_len, call->max_message_bytes);
+        snap_server_fail(
+            call, SNAP_RESOURCE_EXHAUSTED,
+            "response of %zu bytes is longer than max_message_bytes %zu, the lesser of "
+            "the server's and the client's",
+            out.frame.body_len, call->max_message_bytes);
         return;
     }
     answer(call, &out);

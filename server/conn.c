@@ -163,6 +163,7 @@ static void send_hello(struct snapi_server_conn *conn)
         .frame = {.type = SNAPI_HELLO,
                   .version_min = SNAPI_RPC_VERSION_MIN,
                   .version_max = SNAPI_RPC_VERSION_MAX,
+                  .max_body = snapi_loop_max_message(conn->server->loop),
                   .text = address,
                   .text_len = strlen(address)},
     };
@@ -279,6 +280,7 @@ static void on_hello(struct snapi_server_conn *conn, const struct snapi_frame *f
         }
         return;
     }
+    conn->max_body = frame->max_body;
     if (!conn->has_hello) {
         conn->has_hello = true;
         snapi_loop_timer_del(conn->server->loop, &conn->timer);

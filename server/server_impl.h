@@ -68,6 +68,7 @@ struct snapi_server_conn {
     struct base_list pending; /**< struct pending in conn.c: sent when there is room */
     size_t pending_bytes;
     bool has_hello;          /**< the client's first frame came */
+    uint64_t max_body;       /**< what the client takes, as its HELLO says; 0: not said */
     bool is_accepting;       /**< within on_accept */
     bool is_doomed;          /**< was to be aborted then */
     bool is_closing;         /**< close(FLUSH) was called; what comes is ignored */
@@ -97,7 +98,7 @@ struct snap_server_call {
     struct snap_server_call *hash_next;
     uint64_t id;
     uint64_t deadline_ns;     /**< UINT64_MAX: none */
-    size_t max_message_bytes; /**< of a response */
+    size_t max_message_bytes; /**< of a response: the lesser of ours and the client's */
     enum snap_transport transport;
     _Atomic uint32_t state;        /**< enum snapi_call_state */
     _Atomic uint32_t is_cancelled; /**< nobody will read the answer */

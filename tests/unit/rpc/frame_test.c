@@ -29,6 +29,7 @@ static void assert_same(const struct snapi_frame *a, const struct snapi_frame *b
     assert_int_equal(a->code, b->code);
     assert_int_equal(a->version_min, b->version_min);
     assert_int_equal(a->version_max, b->version_max);
+    assert_true(a->max_body == b->max_body);
     assert_int_equal(a->id, b->id);
     assert_int_equal(a->timeout_us, b->timeout_us);
     assert_int_equal(a->text_len, b->text_len);
@@ -68,7 +69,7 @@ static const struct snapi_frame samples[] = {
      .body_len = 1},
     {.type = SNAPI_CANCEL, .id = 3},
     {.type = SNAPI_HELLO, .version_min = 1, .version_max = 4, .text = "pony:*:1/2", .text_len = 10},
-    {.type = SNAPI_HELLO, .version_min = 1, .version_max = 1},
+    {.type = SNAPI_HELLO, .version_min = 1, .version_max = 1, .max_body = UINT64_MAX},
     {.type = SNAPI_GOAWAY, .code = 14, .text = "bye", .text_len = 3},
     {.type = SNAPI_PING, .id = 0},
     {.type = SNAPI_PONG, .id = 0x0102030405060708},

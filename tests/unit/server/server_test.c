@@ -162,6 +162,21 @@ static void a_response_past_the_limit_is_named(void **state)
     expect_error(2, SNAP_RESOURCE_EXHAUSTED, true, "max_message_bytes 1000");
 }
 
+static void a_response_past_the_clients_limit_is_named(void **state)
+{
+    (void)state;
+    scripted_close(&client, &host);
+    scripted_open(&client, &host, false);
+    const struct snapi_frame hello = {
+        .type = SNAPI_HELLO, .version_min = 1, .version_max = 1, .max_body = 500};
+    scripted_send(&client, &hello);
+    scripted_call(&client, "Big", 1, "497"); /* 3 bytes of tag and length */
+    scripted_call(&client, "Big", 2, "498");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 1)->frame.body_len, 500);
+    expect_error(2, SNAP_RESOURCE_EXHAUSTED, true, "max_message_bytes 500");
+}
+
 static void a_request_past_the_limit_is_refused_as_not_run(void **state)
 {
     (void)state;
@@ -546,6 +561,7 @@ int main(void)
         CASE(metadata_is_skipped),
         CASE(calls_past_max_calls_are_refused_as_not_run),
         CASE(a_response_past_the_limit_is_named),
+        CASE(a_response_past_the_clients_limit_is_named),
         CASE(a_request_past_the_limit_is_refused_as_not_run),
         CASE(the_deadline_reaches_the_handler),
         CASE(a_cancelled_call_is_told_and_its_answer_dropped),
