@@ -27,15 +27,20 @@ die() {
 end() {
   local id=${pid[$1]:-}
   [ -n "$id" ] || return 0
-  unset "pid[$1]"
   kill "-$2" "$id" 2>/dev/null
   wait "$id" 2>/dev/null
+  unset "pid[$1]" # last: an interruption before this still finds it
 }
 
 clean_up() {
-  local code=$? name
-  trap - EXIT INT TERM HUP
+  local code=$? name id
+  trap - EXIT
+  trap '' INT TERM HUP
   for name in "${!pid[@]}"; do end "$name" KILL; done
+  for id in $(jobs -p); do # started, and interrupted before it got a name
+    kill -KILL "$id" 2>/dev/null
+    wait "$id" 2>/dev/null
+  done
   drop_hosts
   rm -rf "$work"
   exit "$code"

@@ -78,7 +78,7 @@ static void become(const struct child_how *how, const char *const *argv, const i
     }
     if (take_shape(how, in, out)) {
         /* After a change of user, which clears it. */
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prctl(PR_SET_PDEATHSIG, how->death_signal != 0 ? how->death_signal : SIGKILL);
         if (getppid() == parent) {
             execvp(args[0], args);
         }

@@ -29,11 +29,12 @@ struct child {
 };
 
 struct child_how {
-    int ns_fd;       /**< network namespace to run in; -1: ours */
-    uid_t uid;       /**< user to run as; 0: ours */
-    uint64_t nofile; /**< limit of descriptors; 0: ours */
-    const char *log; /**< file for standard error, appended to; NULL: ours */
-    const char *env; /**< "NAME=value NAME=value ..." over ours; NULL */
+    int ns_fd;        /**< network namespace to run in; -1: ours */
+    uid_t uid;        /**< user to run as; 0: ours */
+    uint64_t nofile;  /**< limit of descriptors; 0: ours */
+    int death_signal; /**< gets it when the test dies; 0: SIGKILL */
+    const char *log;  /**< file for standard error, appended to; NULL: ours */
+    const char *env;  /**< "NAME=value NAME=value ..." over ours; NULL */
 };
 
 /** Nanoseconds of the monotonic clock. */
