@@ -73,10 +73,15 @@ static void make_world(struct traffic *traffic)
         traffic_attach(traffic, i, i % n_hosts, &config);
     }
     make_weather(traffic);
+    traffic->is_pressed = base_rng_chance(rng, 300000);
 }
 
-static uint32_t random_len(struct base_rng *rng)
+static uint32_t random_len(const struct traffic *traffic, struct base_rng *rng)
 {
+    if (traffic->is_pressed) {
+        return base_rng_chance(rng, 300000) ? (uint32_t)base_rng_range(rng, 60000, 250000)
+                                            : (uint32_t)base_rng_below(rng, 3000);
+    }
     switch (base_rng_below(rng, 8)) {
     case 0:
         return (uint32_t)base_rng_below(rng, 200 * 1024);
@@ -123,7 +128,7 @@ static void act(struct traffic *traffic)
     struct base_rng *rng = &traffic->rng;
     uint64_t what = base_rng_below(rng, 1000);
     uint32_t end = traffic_pick(traffic);
-    if (what < 40 || end == 0) {
+    if (what < (traffic->is_pressed ? 4 : 40) || end == 0) {
         uint32_t from = (uint32_t)base_rng_below(rng, traffic->n_actors);
         uint32_t to = (uint32_t)base_rng_below(rng, traffic->n_actors);
         (void)traffic_open(traffic, from, to);
@@ -136,7 +141,8 @@ static void act(struct traffic *traffic)
     } else if (what < 65) {
         make_weather(traffic);
     } else {
-        (void)traffic_send(traffic, end, random_len(rng), base_rng_chance(rng, 500000));
+        (void)traffic_send(traffic, end, random_len(traffic, rng),
+                           base_rng_chance(rng, traffic->is_pressed ? 800000 : 500000));
     }
 }
 

@@ -33,7 +33,7 @@ static uint64_t service_of(const struct traffic *traffic, uint32_t actor)
 
 void traffic_init(struct traffic *traffic, uint64_t seed)
 {
-    *traffic = (struct traffic){.n_ends = 1, .max_len = 100 * 1024};
+    *traffic = (struct traffic){.n_ends = 1};
     world_init(&traffic->world, seed);
     base_rng_init(&traffic->rng, seed ^ 0xabcdef);
     traffic->ends = calloc(TRAFFIC_ENDS_MAX, sizeof(*traffic->ends));
@@ -247,6 +247,8 @@ static void on_closed(struct traffic_end *end, const struct shm_completion *cpl)
 {
     CHECK(end != NULL);
     CHECK(end->n_sent_cpl <= end->n_sent);
+    CHECK(cpl->reason != SHM_REASON_PROTOCOL && cpl->reason != SHM_REASON_BAD_COMMAND);
+    CHECK(cpl->reason != SHM_REASON_NO_MEMORY || (cpl->flags & SHM_CPL_NEVER_OPENED) != 0);
     CHECK((cpl->flags & SHM_CPL_NEVER_OPENED) == 0 || end->n_arrived == 0);
     end->is_closed = true;
     end->reason = cpl->reason;

@@ -61,7 +61,7 @@ struct traffic {
     uint32_t n_actors;
     struct traffic_end *ends; /**< [TRAFFIC_ENDS_MAX], from 1 */
     uint32_t n_ends;
-    uint32_t max_len;
+    bool is_pressed; /**< few connections, many large and ordered messages, little memory */
     uint64_t n_messages, n_arrived;
 };
 

@@ -54,6 +54,27 @@ static void large_messages_wait_for_memory_in_turn(void **state)
     free_pair(pair);
 }
 
+/* PX-76 */
+static void what_could_not_be_handed_over_stays_with_the_sender(void **state)
+{
+    (void)state;
+    struct pair *pair = make_pair(false, NULL);
+    struct shm_completion cpl;
+    connect_pair(pair);
+    assert_true(world_send_ordered(pair->client, 1, 0, 500000, 3));
+    world_run(&pair->world, 50 * MS); /* it arrives, and keeps the memory */
+    assert_true(world_send_ordered(pair->client, 1, 0, 500000, 4));
+    assert_true(world_send_ordered(pair->client, 1, 0, 100, 4)); /* behind one that waits */
+    assert_true(world_send_ordered(pair->client, 1, 0, 200, 5)); /* and another stream */
+    world_run(&pair->world, 50 * MS);
+    assert_true(world_next(pair->server, &cpl));
+    assert_true(world_next(pair->server, &cpl));
+    assert_int_equal(cpl.u.received.len, 200);
+    assert_int_equal(pair->server->app->rx_msgs.n_taken, 1); /* the one that waits; none is held */
+    assert_int_equal(count_completions(pair->server, SHM_CPL_RECEIVED, 100 * MS), 2);
+    free_pair(pair);
+}
+
 static void a_full_completion_queue_loses_nothing(void **state)
 {
     (void)state;
@@ -228,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reader_that_sleeps_stops_its_own_senders_only),
         cmocka_unit_test(large_messages_wait_for_memory_in_turn),
+        cmocka_unit_test(what_could_not_be_handed_over_stays_with_the_sender),
         cmocka_unit_test(a_full_completion_queue_loses_nothing),
         cmocka_unit_test(an_application_that_does_not_read_is_not_served_further),
         cmocka_unit_test(engines_say_what_they_wait_for_before_they_sleep),
