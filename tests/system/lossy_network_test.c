@@ -33,16 +33,16 @@ static uint64_t faults(const struct world *world, int host, const char *counter)
     return status_counter(&status, counter);
 }
 
-static void run_at(struct world *world, int percent)
+static void run_at(struct world *world, int percent, int n_engines)
 {
     const uint64_t n = world_calls(20000);
     char options[128];
     for (int host = 0; host < 2; host++) {
         /* A peer is given up only after far longer than bad luck can take. */
         (void)snprintf(world->settings[host], sizeof(world->settings[host]),
-                       "[engine]\ndead = 60s\n"
+                       "[snapd]\nengines = %d\n[engine]\ndead = 60s\n"
                        "[fault]\nseed = %d\ndrop = %d%%\nduplicate = %d%%\nreorder = %d%%\n",
-                       4711 + host, percent, percent, percent);
+                       n_engines, 4711 + host, percent, percent, percent);
         world_start_snapd(world, host);
     }
     world->transport = "pony";
@@ -65,17 +65,22 @@ static void run_at(struct world *world, int percent)
 
 static void with_1_percent_of_faults_all_calls_end_well(void **state)
 {
-    run_at(*state, 1);
+    run_at(*state, 1, 1);
 }
 
 static void with_10_percent_of_faults_all_calls_end_well(void **state)
 {
-    run_at(*state, 10);
+    run_at(*state, 10, 1);
 }
 
 static void with_30_percent_of_faults_all_calls_end_well(void **state)
 {
-    run_at(*state, 30);
+    run_at(*state, 30, 1);
+}
+
+static void with_several_engines_at_each_host_all_calls_end_well(void **state)
+{
+    run_at(*state, 10, 3);
 }
 
 int main(void)
@@ -87,6 +92,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(with_30_percent_of_faults_all_calls_end_well, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(with_several_engines_at_each_host_all_calls_end_well,
+                                        set_up, tear_down),
     };
     int skip = world_skip();
     return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);

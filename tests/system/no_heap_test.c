@@ -81,7 +81,7 @@ static void start(bool has_two)
     client.loop = new_loop(0);
     uint64_t before = heap_allocations();
     must(snap_channel_open(client.loop, world.target, NULL, &client.channel));
-    assert_true(heap_allocations() - before >= HEAP_COUNTS); /* the library's are counted */
+    assert_true(HEAP_COUNTS == 0 || heap_allocations() > before); /* the library's are counted */
     must(snap_channel_wait(client.channel, SNAP_TRANSPORT_PONY, WORLD_TIMEOUT_MS * 1000ull));
     n_done = n_failed = 0;
 }
