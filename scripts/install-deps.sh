@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that building and testing need; only those that are missing.
+# With --bench also those of the benchmarks: the peers, and what draws the plots.
 set -eu
 
 packages="
@@ -32,6 +33,21 @@ python3
 spin
 uthash-dev
 "
+
+if [ "${1:-}" = --bench ]; then
+    packages="$packages
+capnproto
+gnuplot-nox
+iproute2
+libcapnp-dev
+libfabric-bin
+libgrpc++-dev
+libnanomsg-dev
+libnng-dev
+protobuf-compiler-grpc
+ucx-utils
+"
+fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     echo "install-deps: this script knows Debian and Ubuntu only; install the equivalent of:" >&2

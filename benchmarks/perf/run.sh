@@ -6,7 +6,7 @@
 set -u
 
 usage="usage: benchmarks/perf/run.sh [--build DIR] [--setup same-host|two-host] [--mtu N]
-         [--transport pony|tcp] [--spin WHEN] rpc_lat|rpc_rate|rpc_bw [option of snaprpc-perf...]"
+         [--transport pony|tcp] [--spin WHEN] TEST [option of snaprpc-perf...]"
 build=build/release setup=two-host mtu=1500 transport=pony spin=default
 while [ $# -gt 0 ]; do
   case $1 in

@@ -7,12 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    FILL_MAX = 64 << 20
-};
-
 static struct snap_loop *loop;
-static uint8_t *filling; /* [FILL_MAX] */
+static uint8_t *filling; /* [BENCH_SIZE_MAX] */
 
 static void on_signal(int signal)
 {
@@ -29,8 +25,8 @@ static void echo(struct snap_server_call *call, const Perf__Data *request, void 
 static void fill(struct snap_server_call *call, const Perf__FillRequest *request, void *arg)
 {
     (void)arg;
-    if (request->bytes > FILL_MAX) {
-        snap_server_fail(call, SNAP_OUT_OF_RANGE, "at most %d bytes", FILL_MAX);
+    if (request->bytes > BENCH_SIZE_MAX) {
+        snap_server_fail(call, SNAP_OUT_OF_RANGE, "at most %d bytes", BENCH_SIZE_MAX);
         return;
     }
     Perf__Data reply = PERF__DATA__INIT;
@@ -41,20 +37,17 @@ static void fill(struct snap_server_call *call, const Perf__FillRequest *request
 
 static const Perf__Perf__Handlers handlers = {.echo = echo, .fill = fill};
 
-int perf_serve(const struct perf_options *options)
+int perf_serve(const struct bench_options *options)
 {
     struct snap_server *server = NULL;
-    struct snap_loop_options loop_options = SNAP_LOOP_OPTIONS_INIT;
-    loop_options.spin_us = options->spin_us;
-    loop_options.transport = options->transport;
-    loop_options.max_message_bytes = FILL_MAX + 64;
-    filling = malloc(FILL_MAX);
+    struct snap_loop_options loop_options = perf_loop_options(options);
+    filling = malloc(BENCH_SIZE_MAX);
     struct snap_status status = snap_loop_create(&loop_options, &loop);
     if (filling == NULL || !snap_ok(&status)) {
         fprintf(stderr, "snaprpc-perf: %s\n", filling == NULL ? "out of memory" : status.message);
         return 1;
     }
-    memset(filling, 0x5a, FILL_MAX);
+    memset(filling, 0x5a, BENCH_SIZE_MAX);
     status = snap_server_create(loop, NULL, &server);
     if (snap_ok(&status)) {
         status = perf__perf__serve(server, &handlers, NULL);

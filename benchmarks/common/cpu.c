@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "benchmarks/perf/cpu.h"
+#include "benchmarks/common/cpu.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-bool perf_cpu_add(struct perf_cpu *cpu, const char *name_and_pid)
+bool bench_cpu_add(struct bench_cpu *cpu, const char *name_and_pid)
 {
     const char *equals = strchr(name_and_pid, '=');
-    if (equals == NULL || cpu->n == PERF_PROCESSES_MAX) {
+    if (equals == NULL || cpu->n == BENCH_PROCESSES_MAX) {
         return false;
     }
     char *rest = NULL;
@@ -18,7 +18,7 @@ bool perf_cpu_add(struct perf_cpu *cpu, const char *name_and_pid)
     if (*rest != '\0' || pid <= 0 || pid > INT32_MAX) {
         return false;
     }
-    struct perf_process *process = &cpu->processes[cpu->n++];
+    struct bench_process *process = &cpu->processes[cpu->n++];
     process->name = strndup(name_and_pid, (size_t)(equals - name_and_pid));
     process->pid = (pid_t)pid;
     return process->name != NULL;
@@ -85,7 +85,7 @@ static double machine_s(void)
     return (double)busy / (double)sysconf(_SC_CLK_TCK);
 }
 
-void perf_cpu_start(struct perf_cpu *cpu)
+void bench_cpu_start(struct bench_cpu *cpu)
 {
     cpu->machine_before_s = machine_s();
     for (uint32_t i = 0; i < cpu->n; i++) {
@@ -93,7 +93,7 @@ void perf_cpu_start(struct perf_cpu *cpu)
     }
 }
 
-void perf_cpu_stop(struct perf_cpu *cpu)
+void bench_cpu_stop(struct bench_cpu *cpu)
 {
     for (uint32_t i = 0; i < cpu->n; i++) {
         cpu->processes[i].used_s = process_s(cpu->processes[i].pid) - cpu->processes[i].before_s;
@@ -101,11 +101,30 @@ void perf_cpu_stop(struct perf_cpu *cpu)
     cpu->machine_s = machine_s() - cpu->machine_before_s;
 }
 
-double perf_cpu_total_s(const struct perf_cpu *cpu)
+double bench_cpu_total_s(const struct bench_cpu *cpu)
 {
     double sum_s = 0;
     for (uint32_t i = 0; i < cpu->n; i++) {
         sum_s += cpu->processes[i].used_s;
     }
     return sum_s > cpu->machine_s ? sum_s : cpu->machine_s;
+}
+
+uint64_t bench_memory_bytes(pid_t pid)
+{
+    char path[64];
+    char line[256];
+    uint64_t kib = 0;
+    snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+    FILE *in = fopen(path, "re");
+    if (in == NULL) {
+        return 0;
+    }
+    while (kib == 0 && fgets(line, sizeof(line), in) != NULL) {
+        if (strncmp(line, "Pss:", 4) == 0) {
+            kib = strtoull(line + 4, NULL, 10);
+        }
+    }
+    fclose(in);
+    return kib * 1024;
 }
