@@ -140,14 +140,49 @@ static int show_log(const char *path, const struct stat *stat, int type, struct 
     return 0;
 }
 
+static bool is_bad_log;
+
+static int look_for_reports(const char *path, const struct stat *stat, int type, struct FTW *at)
+{
+    static const char *const reports[] = {"Sanitizer", "runtime error:", "ssertion"};
+    char line[1024];
+    (void)stat;
+    (void)at;
+    FILE *file = type == FTW_F ? fopen(path, "re") : NULL;
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++) {
+            is_bad_log |= strstr(line, reports[i]) != NULL;
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return 0;
+}
+
+/** Whoever still runs has to end well when told to, and nobody may have been found wanting. */
+static void end_in_order(struct world *world)
+{
+    bool ok = child_end(&world->server, SIGTERM) == 0;
+    ok = child_end(&world->snapd[0], SIGTERM) == 0 && ok;
+    ok = child_end(&world->snapd[1], SIGTERM) == 0 && ok;
+    is_bad_log = false;
+    (void)nftw(world->dir, look_for_reports, 16, FTW_PHYS);
+    world->is_good = ok && !is_bad_log;
+}
+
 void world_fini(struct world *world)
 {
+    bool has_passed = world->is_good;
     for (int i = 0; i < WORLD_CLIENTS_MAX; i++) {
         struct world_client *client = &world->clients[i];
         (void)child_end(&client->child, SIGKILL);
         if (client->stats != NULL) {
             (void)munmap(client->stats, sizeof(*client->stats));
         }
+    }
+    if (has_passed) {
+        end_in_order(world);
     }
     (void)child_end(&world->server, SIGKILL);
     (void)child_end(&world->snapd[0], SIGKILL);
@@ -161,6 +196,9 @@ void world_fini(struct world *world)
     remove_dir(world->dir);
     close(world->janitor_fd);
     (void)waitpid(-1, NULL, 0); /* the janitor is the last child */
+    if (has_passed && !world->is_good) {
+        fail_msg("a process did not end well when told to, or reported an error: see its log");
+    }
 }
 
 /* ---- waiting ---- */

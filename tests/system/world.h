@@ -58,6 +58,9 @@ uint64_t world_calls(uint64_t n);
 int world_skip(void);
 
 void world_init(struct world *world, bool has_hosts);
+
+/** Ends all. After a test that passed, server and snapds must end well on SIGTERM, and no sanitizer may
+ *  have written to a log. */
 void world_fini(struct world *world);
 
 /** The path of a file in the world's folder; good until the 8th call after. */
