@@ -15,6 +15,7 @@ enum {
 
 int cli_status(int argc, char **argv);
 int cli_ping(int argc, char **argv);
+int cli_capture(int argc, char **argv);
 
 /** Prints "snaprpc: message" and "see snaprpc --help", returns CLI_USAGE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -13,6 +13,8 @@ static const char help[] =
     "  ping TARGET [-c N] [-i MS] [-t MS] [--json]\n"
     "      round trips to a server (\"host:port\", \"unix:/path\", \"pony:HOST:PORT/SERVICE\"):\n"
     "      which transport carries them, why, and how long they take\n"
+    "  capture [--output FILE] [--count N] [--seconds S] [--filter flow=N|port=N] ...\n"
+    "      the packets of this host's snapd as pcapng, for Wireshark; - or a pipe: standard output\n"
     "\n"
     "  --version   print the version\n"
     "  --help      print this\n"
@@ -26,6 +28,7 @@ static const struct {
 } commands[] = {
     {"status", cli_status},
     {"ping", cli_ping},
+    {"capture", cli_capture},
 };
 
 __attribute__((format(printf, 1, 0))) static void print_error(const char *fmt, va_list args)

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/rng.h"
+#include "snapd/capture/capture.h"
 #include "snapd/control/listen.h"
 #include "snapd/control/server.h"
 #include "snapd/device/fault.h"
@@ -32,6 +33,7 @@ struct daemon {
     struct snapd_listen listen;
     struct snapd_server server;
     struct snapd_pony pony;
+    struct snapd_capture capture;
     struct snapd_loop_fabric *fabric;
     struct snapd_waker wakers[SNAPD_ENGINES_MAX];
     struct snapd_engine *engines[SNAPD_ENGINES_MAX];
@@ -257,6 +259,10 @@ static enum base_err make_control(struct daemon *d)
     };
     BASE_TRY(snapd_pony_init(&d->pony, &pony));
     BASE_TRY(snapd_server_add_module(&d->server, &d->pony.module));
+    const struct snapd_capture_config capture = {
+        .engines = d->engines, .n_engines = d->n_engines, .mtu_bytes = d->mtu_bytes, .log = d->log};
+    snapd_capture_init(&d->capture, &capture);
+    BASE_TRY(snapd_server_add_module(&d->server, &d->capture.module));
     open_netlink(d);
     return d->netlink_fd >= 0 ? snapd_server_add_module(&d->server, &d->net) : BASE_OK;
 }

@@ -107,6 +107,24 @@ void snapd_proxy_set_local(struct snapd_engine *engine, const struct snapd_local
     snapd_proxy_run(engine, &l.work);
 }
 
+struct tap_work {
+    struct snapd_work work;
+    struct snapd_engine *engine;
+    struct snapd_tap *tap;
+};
+
+static void do_set_tap(struct snapd_work *work)
+{
+    struct tap_work *t = base_container_of(work, struct tap_work, work);
+    t->engine->tap = t->tap;
+}
+
+void snapd_proxy_set_tap(struct snapd_engine *engine, struct snapd_tap *tap)
+{
+    struct tap_work t = {.work.run = do_set_tap, .engine = engine, .tap = tap};
+    snapd_proxy_run(engine, &t.work);
+}
+
 struct status_work {
     struct snapd_work work;
     struct snapd_engine *engine;

@@ -32,6 +32,10 @@ void snapd_proxy_detach(struct snapd_engine *engine, struct pony_app *app, int d
 /** This host's addresses changed. */
 void snapd_proxy_set_local(struct snapd_engine *engine, const struct snapd_local_addrs *addrs);
 
+/** From now on the engine shows its packets to `tap`; NULL: to nobody. Afterwards it does not know
+ *  the one before. */
+void snapd_proxy_set_tap(struct snapd_engine *engine, struct snapd_tap *tap);
+
 struct snapd_counter {
     const char *name; /**< static storage */
     uint64_t value;

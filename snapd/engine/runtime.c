@@ -23,6 +23,9 @@ enum {
 static uint32_t packets_in(struct snapd_engine *e)
 {
     uint32_t n = e->dev->ops->receive(e->dev, e->rx, SNAPD_ROUND_RX, e->now_ns);
+    if (BASE_UNLIKELY(e->tap != NULL)) {
+        snapd_tap_in(e->tap, e->rx, n);
+    }
     for (uint32_t i = 0; i < n; i++) {
         pony_engine_on_packet(e->pony, &e->rx[i], e->now_ns);
     }
@@ -43,6 +46,9 @@ static uint32_t send_batch(struct snapd_engine *e, uint32_t room)
         n++;
     }
     if (n > 0) {
+        if (BASE_UNLIKELY(e->tap != NULL)) {
+            snapd_tap_out(e->tap, e->tx, n, e->now_ns);
+        }
         e->dev->ops->send(e->dev, e->tx, n, e->now_ns);
     }
     return n;

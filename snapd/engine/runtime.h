@@ -6,6 +6,7 @@
 #include "snapd/device/device.h"
 #include "snapd/engine/idle.h"
 #include "snapd/engine/mailbox.h"
+#include "snapd/engine/tap.h"
 #include "snapd/engine/waker.h"
 #include "transport/pony/protocol/engine.h"
 
@@ -47,6 +48,7 @@ struct snapd_engine {
     struct snapd_engine_config config;
     struct pony_engine *pony;
     struct snapd_dev *dev;
+    struct snapd_tap *tap; /**< NULL: nobody looks on; set through the proxy */
     struct snapd_mailbox mailbox;
     struct snapd_waker *waker; /**< the daemon's: siblings hold it longer than this lives */
     struct snapd_idle idle;

@@ -83,6 +83,7 @@ static bool pony_serve(struct snapd_module *module, struct snapd_session *s,
     case PONY__CONTROL__REQUEST__WHAT_STATUS:
         snapd_status_begin(pony, s, request->id);
         return true;
+    case PONY__CONTROL__REQUEST__WHAT_CAPTURE:
     case PONY__CONTROL__REQUEST__WHAT__NOT_SET:
     case _PONY__CONTROL__REQUEST__WHAT__CASE_IS_INT_SIZE:
     default:

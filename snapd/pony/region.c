@@ -2,73 +2,9 @@
 #include "snapd/pony/region.h"
 
 #include "base/fd.h"
+#include "snapd/memory.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#ifndef MFD_NOEXEC_SEAL
-#    define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
-#endif
-
-static enum base_err fail(const char *what, uint64_t bytes)
-{
-    enum base_err err = base_err_from_errno(errno);
-    base_error_note("%s of %llu bytes: %m", what, (unsigned long long)bytes);
-    return err;
-}
-
-static int make_memfd(const char *name)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-    if (fd < 0 && errno == EINVAL) {
-        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    }
-    return fd;
-}
-
-/* A descriptor of the same file that cannot be written through. */
-static int reopen_read_only(int fd)
-{
-    char path[40];
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
-
-/* One memfd: *fd is the application's descriptor, *at our mapping. */
-static enum base_err make(const char *name, uint64_t bytes, bool we_write, int *fd, void **at)
-{
-    int made = make_memfd(name);
-    if (made < 0) {
-        return fail(name, bytes);
-    }
-    enum base_err err = BASE_OK;
-    int prot = we_write ? PROT_READ | PROT_WRITE : PROT_READ;
-    void *map = MAP_FAILED;
-    if (ftruncate(made, (off_t)bytes) == 0) {
-        map = mmap(NULL, bytes, prot, MAP_SHARED | MAP_NORESERVE, made, 0);
-    }
-    if (map == MAP_FAILED ||
-        fcntl(made, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-        err = fail(name, bytes);
-    } else {
-        *fd = we_write ? reopen_read_only(made) : fcntl(made, F_DUPFD_CLOEXEC, 0);
-        if (*fd < 0) {
-            err = fail(name, bytes);
-        }
-    }
-    if (err == BASE_OK) {
-        *at = map;
-    } else if (map != MAP_FAILED) {
-        (void)munmap(map, bytes);
-    }
-    base_fd_close(&made);
-    return err;
-}
 
 static uint64_t client_bytes(const struct snapd_region_sizes *s)
 {
@@ -86,12 +22,13 @@ static enum base_err make_all(struct snapd_region *r)
     void *client = NULL;
     void *tx = NULL;
     void *rx = NULL;
-    BASE_TRY(make("snaprpc client area", client_bytes(s), false, &r->fds[0], &client));
+    BASE_TRY(snapd_memory_make("snaprpc client area", client_bytes(s), false, &r->fds[0], &client));
     r->client = client;
-    BASE_TRY(make("snaprpc engine area", engine_bytes(s), true, &r->fds[1], &r->engine));
-    BASE_TRY(make("snaprpc tx region", s->tx_bytes, false, &r->fds[2], &tx));
+    BASE_TRY(
+        snapd_memory_make("snaprpc engine area", engine_bytes(s), true, &r->fds[1], &r->engine));
+    BASE_TRY(snapd_memory_make("snaprpc tx region", s->tx_bytes, false, &r->fds[2], &tx));
     r->tx = tx;
-    BASE_TRY(make("snaprpc rx region", s->rx_bytes, true, &r->fds[3], &rx));
+    BASE_TRY(snapd_memory_make("snaprpc rx region", s->rx_bytes, true, &r->fds[3], &rx));
     r->rx = rx;
     return BASE_OK;
 }

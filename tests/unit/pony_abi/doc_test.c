@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/cmocka_all.h"
+#include "transport/pony/abi/capture.h"
 #include "transport/pony/abi/shm.h"
 
 #include <stdio.h>
@@ -112,6 +113,28 @@ static void commands_and_completions_are_as_documented(void **state)
           M(shm_completion, u.received.stream), M(shm_completion, u.received.seq));
 }
 
+static void captures_are_as_documented(void **state)
+{
+    (void)state;
+    CHECK(shm_capture_head, M(shm_capture_head, magic), M(shm_capture_head, n_rings),
+          M(shm_capture_head, slots), M(shm_capture_head, slot_bytes),
+          M(shm_capture_head, snap_bytes));
+    CHECK(shm_capture_ring, M(shm_capture_ring, tail), M(shm_capture_ring, is_over),
+          M(shm_capture_ring, n_missed));
+    CHECK(shm_capture_cursor, M(shm_capture_cursor, head));
+    CHECK(shm_capture_packet, M(shm_capture_packet, time_ns), M(shm_capture_packet, peer_ip),
+          M(shm_capture_packet, peer_port), M(shm_capture_packet, flags),
+          M(shm_capture_packet, ttl), M(shm_capture_packet, ecn), M(shm_capture_packet, bytes),
+          M(shm_capture_packet, kept_bytes));
+    char text[64];
+    (void)snprintf(text, sizeof(text), "| `magic` | 0 | 8 | `0x%llx` |",
+                   (unsigned long long)SHM_CAPTURE_MAGIC);
+    assert_non_null(strstr(document, text));
+    (void)snprintf(text, sizeof(text), "rings at %d, slots at %d", SHM_CAPTURE_RINGS_OFF,
+                   SHM_CAPTURE_SLOTS_OFF);
+    assert_non_null(strstr(document, text));
+}
+
 static void constants_are_as_documented(void **state)
 {
     (void)state;
@@ -187,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_areas_are_as_documented),
         cmocka_unit_test(commands_and_completions_are_as_documented),
+        cmocka_unit_test(captures_are_as_documented),
         cmocka_unit_test(constants_are_as_documented),
     };
     return cmocka_run_group_tests(tests, read_document, free_document);

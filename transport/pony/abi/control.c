@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/pony/abi/control.h"
 
+#include "transport/pony/abi/capture.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -43,12 +45,23 @@ static bool is_good_request(const Pony__Control__Request *m)
     case PONY__CONTROL__REQUEST__WHAT_REMEMBER:
         return is_short(m->remember->target) && is_short(m->remember->address);
     case PONY__CONTROL__REQUEST__WHAT_STATUS:
+    case PONY__CONTROL__REQUEST__WHAT_CAPTURE:
         return true;
     case PONY__CONTROL__REQUEST__WHAT__NOT_SET:
     case _PONY__CONTROL__REQUEST__WHAT__CASE_IS_INT_SIZE:
     default:
         return false;
     }
+}
+
+static bool is_good_capturing(const Pony__Control__Capturing *m)
+{
+    for (size_t i = 0; i < m->n_rings; i++) {
+        if (!is_short(m->rings[i]->device) || !is_short(m->rings[i]->address)) {
+            return false;
+        }
+    }
+    return m->n_rings <= SHM_CAPTURE_RINGS_MAX;
 }
 
 static bool is_good_reply(const Pony__Control__Reply *m)
@@ -62,6 +75,8 @@ static bool is_good_reply(const Pony__Control__Reply *m)
     case PONY__CONTROL__REPLY__WHAT_DONE:
     case PONY__CONTROL__REPLY__WHAT_STATUS:
         return true;
+    case PONY__CONTROL__REPLY__WHAT_CAPTURING:
+        return is_good_capturing(m->capturing);
     case PONY__CONTROL__REPLY__WHAT__NOT_SET:
     case _PONY__CONTROL__REPLY__WHAT__CASE_IS_INT_SIZE:
     default:

@@ -12,7 +12,7 @@ enum {
     AT_FLAGS = 6,
     AT_N_SACK = 7,
     AT_TOKEN = 8,
-    AT_DST_FLOW = 16,
+    AT_DST_FLOW = PONY_WIRE_DST_FLOW_OFF,
     AT_SEQ = 20,
     AT_ACK = 24,
     AT_TX_TS = 28,

@@ -34,6 +34,7 @@ enum {
 
 enum {
     PONY_WIRE_HDR_BYTES = 48,
+    PONY_WIRE_DST_FLOW_OFF = 16, /**< for those who sort packets without reading them */
     PONY_WIRE_SACK_WORDS_MAX = 16,
     PONY_WIRE_HDR_MAX = PONY_WIRE_HDR_BYTES + 8 * PONY_WIRE_SACK_WORDS_MAX,
     PONY_WIRE_HELLO_BYTES = 32,
