@@ -434,6 +434,44 @@ static void an_engine_that_slept_asks_before_it_buries(void **state)
     assert_int_equal(pair.ends[0].n_downs, 0);
 }
 
+/* PX-51. Found by the simulator: attempts of before the sleep counted, so one look buried the peer. */
+static void what_was_tried_before_a_sleep_does_not_count(void **state)
+{
+    (void)state;
+    flow_pair_send(&pair, 0, 1);
+    flow_pair_wait(&pair, BASE_NS_PER_S, false);
+    assert_true(flow_pair_count(&pair, 0, "timeouts") >= 3);
+    pair.now_ns += pair.ends[0].config.dead_ns * 3;
+    pony_flows_on_time(pair.ends[0].table, pair.now_ns);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+    flow_pair_wait(&pair, BASE_NS_PER_S, true);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+    assert_int_equal(pair.ends[0].n_acked, 1);
+}
+
+/* PX-52. Found by the simulator: who had nothing to say when its turn came was left without a timer. */
+static void an_unused_flow_that_had_nothing_to_say_is_closed(void **state)
+{
+    (void)state;
+    pony_flow_add_user(pair.ends[0].flow);
+    flow_pair_wait(&pair, pair.ends[0].config.keepalive_ns / 2, true);
+    pony_flow_del_user(pair.ends[0].flow, pair.now_ns);
+    uint64_t until_ns = pair.now_ns + pair.ends[0].config.keepalive_ns;
+    for (uint32_t i = 0; i < 100 && pair.ends[0].n_downs == 0; i++) {
+        if (pair.now_ns < until_ns) {
+            pony_flow_wants_fill(
+                pair.ends[0].flow); /* its timer fires before it is asked, in vain */
+        }
+        uint64_t next_ns = pony_flows_next_deadline_ns(pair.ends[0].table);
+        assert_true(next_ns != UINT64_MAX);
+        pair.now_ns = next_ns > pair.now_ns ? next_ns : pair.now_ns + BASE_NS_PER_MS;
+        pony_flows_on_time(pair.ends[0].table, pair.now_ns);
+        flow_pair_run(&pair);
+    }
+    assert_int_equal(pair.ends[0].n_downs, 1);
+    assert_int_equal(pair.ends[0].reason, SHM_REASON_CLOSED);
+}
+
 /* PX-53 */
 static void a_hint_makes_death_come_sooner(void **state)
 {
@@ -560,6 +598,8 @@ int main(void)
         CASE(an_unused_flow_is_closed),
         CASE(a_silent_peer_is_probed_and_then_dead),
         CASE(unanswered_data_kills_after_dead_ns),
+        CASE(what_was_tried_before_a_sleep_does_not_count),
+        CASE(an_unused_flow_that_had_nothing_to_say_is_closed),
         CASE(an_engine_that_slept_asks_before_it_buries),
         CASE(a_hint_makes_death_come_sooner),
         CASE(shutdown_tells_the_peer_and_nobody_here),

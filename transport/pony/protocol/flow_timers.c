@@ -68,9 +68,10 @@ static bool is_unused(const struct pony_flow *flow)
     return flow->n_users == 0 && !flow->wants_fill && pony_sent_window_is_idle(&flow->sent);
 }
 
+/* Also while it is not unused yet: what it still waits for may end without a packet. */
 static uint64_t idle_deadline_ns(const struct pony_flow *flow)
 {
-    return is_unused(flow) ? flow->last_use_ns + flow->table->config.idle_ns : UINT64_MAX;
+    return flow->n_users == 0 ? flow->last_use_ns + flow->table->config.idle_ns : UINT64_MAX;
 }
 
 static void on_timeout(struct pony_flow *flow, uint64_t now_ns)
@@ -112,16 +113,34 @@ static void arm_up(struct pony_flow *flow, uint64_t now_ns)
     }
 }
 
+/* Past the deadline: was the peer asked often enough? What was tried before this engine slept, or
+ * its clock jumped, does not count: the answers may be waiting. PX-51 */
+static bool is_dead(struct pony_flow *flow, uint64_t now_ns)
+{
+    uint64_t asked_ns = base_max_u64(flow->probe_sent_ns, flow->rto_base_ns);
+    uint64_t waited_ns = base_sub_sat_u64(now_ns, asked_ns);
+    uint64_t rto_ns = pony_rtt_rto_ns(&flow->rtt);
+    if (waited_ns > rto_ns + flow->table->config.rto_max_ns) {
+        flow->n_silent = 0;
+    }
+    if (flow->n_silent >= PONY_FLOW_SILENT_MIN) {
+        return true;
+    }
+    if (waited_ns >= rto_ns) {
+        pony_flow_probe(flow);
+    }
+    return false;
+}
+
 static void on_timer_up(struct pony_flow *flow, uint64_t now_ns)
 {
     if (now_ns >= dead_deadline_ns(flow)) {
-        if (flow->n_silent >= PONY_FLOW_SILENT_MIN) {
+        if (is_dead(flow, now_ns)) {
             pony_flow_kill(flow, SHM_REASON_PEER_DEAD, true);
             return;
         }
-        pony_flow_probe(flow);
     }
-    if (now_ns >= idle_deadline_ns(flow)) {
+    if (now_ns >= idle_deadline_ns(flow) && is_unused(flow)) {
         pony_flow_kill(flow, SHM_REASON_CLOSED, true);
         return;
     }
