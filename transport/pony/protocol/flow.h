@@ -3,6 +3,7 @@
 #define PONY_PROTOCOL_FLOW_H
 
 #include "base/error.h"
+#include "base/log.h"
 #include "transport/pony/abi/shm.h"
 #include "transport/pony/protocol/packet.h"
 
@@ -52,6 +53,10 @@ struct pony_flow_config {
     uint64_t hello_timeout_ns; /**< no answer at all: UNREACHABLE */
     uint64_t idle_ns;          /**< flow without users is closed after this */
     bool full_checksum;        /**< CRC over payloads too, not only headers and frames */
+    /** Wire versions spoken, 1 <= min <= max; both 0: those of this release. Others are for tests:
+     *  all versions have the same layout so far. */
+    uint8_t version_min, version_max;
+    const struct base_log *log; /**< NULL: silence */
     const struct pony_flow_events *events;
     void *ctx;
 };

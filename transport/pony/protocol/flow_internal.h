@@ -167,7 +167,8 @@ struct pony_flow {
 
 struct pony_flow_table {
     struct pony_flow_config config;
-    uint8_t version_min, version_max;
+    struct pony_wire_versions versions;
+    struct base_log_limit log_limit;
     struct base_pool flows;
     struct pony_tx_packet **slots; /**< [max_flows * n_slots] for the sent windows */
     uint32_t n_slots;

@@ -354,7 +354,8 @@ static bool decode(struct pony_flow_table *table, const struct pony_packet_in *i
         [PONY_WIRE_LENGTH] = PONY_FLOW_C_DROP_LENGTH,
         [PONY_WIRE_SACK] = PONY_FLOW_C_DROP_SACK,
     };
-    enum pony_wire_verdict verdict = pony_wire_decode(in->data, in->len, hdr, body);
+    enum pony_wire_verdict verdict =
+        pony_wire_decode_as(&table->versions, in->data, in->len, hdr, body);
     if (verdict != PONY_WIRE_OK) {
         pony_flow_count(table, counters[verdict]);
     }

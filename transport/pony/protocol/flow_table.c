@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/compiler.h"
 #include "base/hash.h"
 #include "transport/pony/protocol/flow_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    LOG_BURST = 5 /* lines per second */
+};
 
 static bool is_config_good(const struct pony_flow_config *config)
 {
@@ -16,7 +21,17 @@ static bool is_config_good(const struct pony_flow_config *config)
            config->rto_min_ns > 0 && config->rto_max_ns >= config->rto_min_ns &&
            config->keepalive_ns > 0 && config->dead_ns > 0 && config->hello_timeout_ns > 0 &&
            config->idle_ns > 0 && config->events != NULL &&
+           config->version_min <= config->version_max &&
+           (config->version_min != 0 || config->version_max == 0) &&
            (config->cc == NULL || config->cc->state_size <= PONY_CC_STATE_MAX);
+}
+
+static struct pony_wire_versions choose_versions(const struct pony_flow_config *config)
+{
+    if (config->version_min == 0) {
+        return (struct pony_wire_versions){PONY_WIRE_VERSION_MIN, PONY_WIRE_VERSION_MAX};
+    }
+    return (struct pony_wire_versions){config->version_min, config->version_max};
 }
 
 static enum base_err allocate(struct pony_flow_table *table)
@@ -54,8 +69,8 @@ enum base_err pony_flow_table_create(const struct pony_flow_config *config, uint
         pony_flow_table_destroy(table);
         return err;
     }
-    table->version_min = PONY_WIRE_VERSION_MIN;
-    table->version_max = PONY_WIRE_VERSION_MAX;
+    table->versions = choose_versions(config);
+    table->log_limit = (struct base_log_limit){.interval_ns = BASE_NS_PER_S, .burst = LOG_BURST};
     base_rng_init(&table->rng, config->seed);
     table->addr_seed = base_rng_u64(&table->rng);
     table->token_seed = base_rng_u64(&table->rng);

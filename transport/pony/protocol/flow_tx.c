@@ -83,8 +83,8 @@ static void emit_reply(struct pony_flow_table *table, const struct pony_reply *r
     };
     struct pony_wire_end end = {
         .reason = reply->reason,
-        .version_min = table->version_min,
-        .version_max = table->version_max,
+        .version_min = table->versions.min,
+        .version_max = table->versions.max,
         .instance = table->config.instance,
     };
     pony_wire_encode_end(&end, head + PONY_HEAD_ROOM);
@@ -127,8 +127,8 @@ static void emit_hello(struct pony_flow *flow, enum pony_wire_type type, uint64_
         hdr.ack = 0;
     }
     struct pony_wire_hello hello = {
-        .version_min = is_ok ? flow->version : table->version_min,
-        .version_max = is_ok ? flow->version : table->version_max,
+        .version_min = is_ok ? flow->version : table->versions.min,
+        .version_max = is_ok ? flow->version : table->versions.max,
         .mtu_bytes = (uint16_t)mtu,
         .flow = flow->number,
         .token = flow->token,

@@ -3,7 +3,10 @@
  * How two tables come to share a flow: HELLO, HELLO_OK, REFUSE. PX-13..PX-19
  */
 #include "base/compiler.h"
+#include "transport/pony/abi/address.h"
 #include "transport/pony/protocol/flow_internal.h"
+
+#include <string.h>
 
 void pony_flow_begin_hello(struct pony_flow *flow, uint64_t now_ns)
 {
@@ -27,9 +30,28 @@ uint32_t pony_flow_hello_mtu(const struct pony_flow *flow)
 static uint8_t choose_version(const struct pony_flow_table *table,
                               const struct pony_wire_hello *hello)
 {
-    uint8_t lo = hello->version_min > table->version_min ? hello->version_min : table->version_min;
-    uint8_t hi = hello->version_max < table->version_max ? hello->version_max : table->version_max;
+    const struct pony_wire_versions *ours = &table->versions;
+    uint8_t lo = hello->version_min > ours->min ? hello->version_min : ours->min;
+    uint8_t hi = hello->version_max < ours->max ? hello->version_max : ours->max;
     return lo <= hi ? hi : 0;
+}
+
+/* Both ends say it, so that whoever looks into either log knows which snapd is to be renewed. */
+static void log_no_version(struct pony_flow_table *table, const struct pony_addr *peer,
+                           const struct pony_wire_versions *theirs, uint64_t now_ns)
+{
+    char name[PONY_ADDRESS_MAX];
+    struct shm_addr addr = {.udp_port = peer->udp_port};
+    memcpy(addr.ip, peer->ip, sizeof(addr.ip));
+    pony_address_format_peer(&addr, name);
+    const struct base_log_place place = {.log = table->config.log,
+                                         .limit = &table->log_limit,
+                                         .now_ns = now_ns,
+                                         .component = "pony"};
+    base_logf_limited(&place, BASE_LOG_WARN,
+                      "%s speaks versions %u to %u of Pony Express, this engine %u to %u: no flow "
+                      "until one of the two snapds is renewed",
+                      name, theirs->min, theirs->max, table->versions.min, table->versions.max);
 }
 
 static bool is_same_peer(const struct pony_flow *flow, const struct pony_wire_hello *hello)
@@ -101,6 +123,8 @@ void pony_flow_on_hello(struct pony_flow_table *table, const struct pony_arrival
     }
     uint8_t version = choose_version(table, &hello);
     if (version == 0) {
+        const struct pony_wire_versions theirs = {hello.version_min, hello.version_max};
+        log_no_version(table, &arrival->in->from, &theirs, arrival->now_ns);
         refuse(table, arrival, &hello, SHM_REASON_VERSION);
         return;
     }
@@ -165,6 +189,10 @@ void pony_flow_on_refuse(struct pony_flow *flow, const struct pony_arrival *arri
     if (!pony_wire_decode_end(arrival->body, arrival->hdr->covered_len, &end)) {
         pony_flow_count(flow->table, PONY_FLOW_C_DROP_LENGTH);
         return;
+    }
+    if (end.reason == SHM_REASON_VERSION) {
+        const struct pony_wire_versions theirs = {end.version_min, end.version_max};
+        log_no_version(flow->table, &flow->peer, &theirs, arrival->now_ns);
     }
     bool is_known = end.reason == SHM_REASON_VERSION || end.reason == SHM_REASON_NO_MEMORY;
     pony_flow_kill(flow, is_known ? (enum shm_reason)end.reason : SHM_REASON_PROTOCOL, false);

@@ -80,16 +80,15 @@ static bool is_handshake(uint8_t type)
 }
 
 /* What the fields mean: only looked at once the CRC says that they are as they were sent. */
-static enum pony_wire_verdict check_fields(const struct pony_wire_hdr *hdr)
+static enum pony_wire_verdict check_fields(const struct pony_wire_versions *versions,
+                                           const struct pony_wire_hdr *hdr)
 {
     if (hdr->type == 0 || hdr->type >= PONY_WIRE_TYPE_MAX) {
         return PONY_WIRE_TYPE;
     }
-    bool is_version_good = is_handshake(hdr->type) ? hdr->version == PONY_WIRE_HANDSHAKE_VERSION
-                                                   : hdr->version >= PONY_WIRE_VERSION_MIN &&
-                                                         hdr->version <= PONY_WIRE_VERSION_MAX;
-    if (!is_version_good) {
-        return PONY_WIRE_VERSION;
+    bool is_spoken = hdr->version >= versions->min && hdr->version <= versions->max;
+    if (is_handshake(hdr->type) ? hdr->version != PONY_WIRE_HANDSHAKE_VERSION : !is_spoken) {
+        return PONY_WIRE_VERSION; /* PX-12 */
     }
     if ((hdr->flags & ~PONY_WIRE_FLAGS_ALL) != 0 ||
         ((hdr->flags & PONY_WIRE_FLAG_UNKNOWN) != 0 && hdr->type != PONY_WIRE_RESET)) {
@@ -108,6 +107,14 @@ static enum pony_wire_verdict check_fields(const struct pony_wire_hdr *hdr)
 
 enum pony_wire_verdict pony_wire_decode(const uint8_t *data, uint32_t len,
                                         struct pony_wire_hdr *hdr, const uint8_t **body)
+{
+    static const struct pony_wire_versions ours = {PONY_WIRE_VERSION_MIN, PONY_WIRE_VERSION_MAX};
+    return pony_wire_decode_as(&ours, data, len, hdr, body);
+}
+
+enum pony_wire_verdict pony_wire_decode_as(const struct pony_wire_versions *versions,
+                                           const uint8_t *data, uint32_t len,
+                                           struct pony_wire_hdr *hdr, const uint8_t **body)
 {
     if (len < PONY_WIRE_HDR_BYTES) {
         return PONY_WIRE_SHORT;
@@ -129,7 +136,7 @@ enum pony_wire_verdict pony_wire_decode(const uint8_t *data, uint32_t len,
     for (uint32_t i = 0; i < hdr->n_sack; i++) {
         hdr->sack[i] = base_load_u64(data + pony_wire_hdr_len(i));
     }
-    enum pony_wire_verdict verdict = check_fields(hdr);
+    enum pony_wire_verdict verdict = check_fields(versions, hdr);
     if (verdict == PONY_WIRE_OK) {
         *body = data + hdr_len;
     }

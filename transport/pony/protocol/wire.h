@@ -110,12 +110,22 @@ static inline uint32_t pony_wire_hdr_len(uint32_t n_sack)
  */
 void pony_wire_encode(const struct pony_wire_hdr *hdr, uint8_t *at);
 
+/** What one end speaks on established flows, 1 <= min <= max. */
+struct pony_wire_versions {
+    uint8_t min, max;
+};
+
 /**
- * Checks and reads a datagram.
+ * Checks and reads a datagram for an end that speaks `versions`.
  *
  * @param hdr   filled as far as it could be read; sack[] only up to n_sack
  * @param body  hdr->body_len bytes inside `data`; written when PONY_WIRE_OK
  */
+enum pony_wire_verdict pony_wire_decode_as(const struct pony_wire_versions *versions,
+                                           const uint8_t *data, uint32_t len,
+                                           struct pony_wire_hdr *hdr, const uint8_t **body);
+
+/** The same for PONY_WIRE_VERSION_MIN..MAX. */
 enum pony_wire_verdict pony_wire_decode(const uint8_t *data, uint32_t len,
                                         struct pony_wire_hdr *hdr, const uint8_t **body);
 
