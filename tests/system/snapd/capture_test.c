@@ -59,9 +59,9 @@ static int start(void **state)
     const char *argv[] = {LEDGER_SERVER, "127.0.0.1:0", NULL};
     const char *vars[] = {env, NULL};
     test_proc_start(&pair.server, &(struct test_spawn){.argv = argv, .env = vars});
-    unsigned port = 0;
-    assert_int_equal(sscanf(test_proc_wait_line(&pair.server, "port "), "port %u", &port), 1);
-    (void)snprintf(pair.target, sizeof(pair.target), "127.0.0.1:%u", port);
+    const char *line = strstr(test_proc_wait_line(&pair.server, "port "), "port ");
+    assert_non_null(line);
+    (void)snprintf(pair.target, sizeof(pair.target), "127.0.0.1:%lu", strtoul(line + 5, NULL, 10));
     (void)snprintf(pair.path, TEST_PATH_MAX, "%s", test_path("packets.pcapng"));
     return 0;
 }
