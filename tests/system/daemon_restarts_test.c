@@ -4,6 +4,8 @@
  * snapd killed and started again, twenty times, under load, at the client's host and at the server's:
  * no application ends, every call ends in time, nothing that may not runs twice, what is idempotent
  * ends well, and afterwards all is as before.
+ *
+ * usage: [SEED]   of the moments when that happens
  */
 
 #include "tests/support/cmocka_all.h"
@@ -11,11 +13,14 @@
 #include "tests/system/world.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     RESTARTS = 20
 };
+
+static uint64_t seed = 1;
 
 static int set_up(void **state)
 {
@@ -87,7 +92,7 @@ static void snapd_restarted_twenty_times_loses_no_call_and_doubles_none(void **s
         world_start_client(world, 0,
                            "--want pony --async 2 --blocking 2 --window 16 "
                            "--timeout 30000");
-    uint64_t random = 1;
+    uint64_t random = seed;
     for (int i = 0; i < RESTARTS; i++) {
         int host = i % 2;
         random = ledger_mix(random);
@@ -117,12 +122,13 @@ static void snapd_restarted_twenty_times_loses_no_call_and_doubles_none(void **s
     world->is_good = true;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(snapd_restarted_twenty_times_loses_no_call_and_doubles_none,
                                         set_up, tear_down),
     };
+    seed = argc > 1 ? strtoull(argv[1], NULL, 0) : seed;
     int skip = world_skip();
     return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);
 }
