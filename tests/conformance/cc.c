@@ -211,6 +211,104 @@ static void swift_decreases_once_per_round_trip(void **state)
     assert_true(pony_cc_swift.window_pkts(rig.state) <= before * 0.51);
 }
 
+/* A round trip with this sample. */
+static void ack_timely(struct rig *rig, uint64_t rtt_ns)
+{
+    double window = pony_cc_timely.window_pkts(rig->state);
+    rig->now_ns += rtt_ns;
+    struct pony_cc_ack ack = {.now_ns = rig->now_ns,
+                              .rtt_ns = rtt_ns,
+                              .srtt_ns = rtt_ns,
+                              .min_rtt_ns = RTT_NS,
+                              .n_acked = 1,
+                              .n_inflight = (uint32_t)window};
+    pony_cc_timely.on_ack(rig->state, &ack);
+}
+
+/* PX-47 */
+static void timely_follows_the_gradient_between_its_thresholds(void **state)
+{
+    (void)state;
+    struct rig rig;
+    start(&rig, &pony_cc_timely, 1000);
+    uint64_t rtt_ns = 2 * RTT_NS;
+    ack_timely(&rig, rtt_ns);
+    double before = pony_cc_timely.window_pkts(rig.state);
+    for (int i = 0; i < 10;
+         i++) { /* growing round trip: down, though far below the high threshold */
+        rtt_ns += RTT_NS / 10;
+        ack_timely(&rig, rtt_ns);
+    }
+    assert_true(pony_cc_timely.window_pkts(rig.state) < before * 0.8);
+    before = pony_cc_timely.window_pkts(rig.state);
+    for (int i = 0; i < 4; i++) { /* no longer: up by one each time, faster from the fifth on */
+        ack_timely(&rig, rtt_ns - RTT_NS);
+    }
+    double slow = pony_cc_timely.window_pkts(rig.state) - before;
+    for (int i = 0; i < 4; i++) {
+        ack_timely(&rig, rtt_ns - RTT_NS);
+    }
+    double fast = pony_cc_timely.window_pkts(rig.state) - before - slow;
+    assert_true(slow > 3.9 && slow < 4.1 && fast > 19.9 && fast < 20.1);
+}
+
+static void timely_at_its_least_paces(void **state)
+{
+    (void)state;
+    struct rig rig;
+    start(&rig, &pony_cc_timely, 1000);
+    for (int i = 0; i < 60; i++) {
+        ack_timely(&rig, 100 * RTT_NS);
+    }
+    double window = pony_cc_timely.window_pkts(rig.state);
+    assert_true(window < 1 && window > 0);
+    assert_true(pony_cc_timely.pacing_gap_ns(rig.state, RTT_NS) > RTT_NS);
+}
+
+/* PX-42: both that know windows below a packet can be told to do without. */
+static void the_least_window_is_configurable(void **state)
+{
+    (void)state;
+    const struct pony_cc_ops *const some[] = {&pony_cc_swift, &pony_cc_timely};
+    for (int k = 0; k < 2; k++) {
+        struct rig rig;
+        struct pony_cc_config config = {.window_max_pkts = 100, .window_min_pkts = 1};
+        start(&rig, some[k], 100);
+        memset(rig.state, 0, PONY_CC_STATE_MAX);
+        rig.ops->init(rig.state, &config, rig.now_ns);
+        for (int i = 0; i < 100; i++) {
+            ack_window(&rig, 1000 * RTT_NS, 0);
+        }
+        struct pony_cc_loss loss = {.now_ns = rig.now_ns, .srtt_ns = RTT_NS, .n_lost = 1};
+        rig.ops->on_timeout(rig.state, &loss, 10);
+        assert_true(rig.ops->window_pkts(rig.state) >= 1);
+        assert_true(rig.ops->pacing_gap_ns(rig.state, RTT_NS) == 0);
+    }
+}
+
+/* PX-45: targets are the operator's to choose; RETX_RESET takes the window to the least. */
+static void swift_heeds_its_target_and_resets_after_timeouts(void **state)
+{
+    (void)state;
+    double windows[2];
+    for (int k = 0; k < 2; k++) {
+        struct rig rig;
+        struct pony_cc_config config = {.window_max_pkts = 1000,
+                                        .target_ns = k == 0 ? RTT_NS / 4 : 20 * RTT_NS};
+        start(&rig, &pony_cc_swift, 1000);
+        memset(rig.state, 0, PONY_CC_STATE_MAX);
+        rig.ops->init(rig.state, &config, rig.now_ns);
+        for (int i = 0; i < 100; i++) {
+            ack_window(&rig, 5 * RTT_NS, 0);
+        }
+        windows[k] = rig.ops->window_pkts(rig.state);
+        struct pony_cc_loss loss = {.now_ns = rig.now_ns, .srtt_ns = RTT_NS, .n_lost = 1};
+        rig.ops->on_timeout(rig.state, &loss, 5);
+        assert_true(rig.ops->window_pkts(rig.state) < 0.01);
+    }
+    assert_true(windows[0] < 1 && windows[1] > 90);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +319,10 @@ int main(void)
         cmocka_unit_test(the_delay_window_outlives_loss_that_is_no_congestion),
         cmocka_unit_test(swift_paces_when_its_window_is_below_one),
         cmocka_unit_test(swift_decreases_once_per_round_trip),
+        cmocka_unit_test(swift_heeds_its_target_and_resets_after_timeouts),
+        cmocka_unit_test(the_least_window_is_configurable),
+        cmocka_unit_test(timely_follows_the_gradient_between_its_thresholds),
+        cmocka_unit_test(timely_at_its_least_paces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

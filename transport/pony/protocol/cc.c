@@ -4,10 +4,7 @@
 #include <string.h>
 
 const struct pony_cc_ops *const pony_cc_all[] = {
-    &pony_cc_delay,
-    &pony_cc_fixed,
-    &pony_cc_swift,
-    NULL,
+    &pony_cc_delay, &pony_cc_fixed, &pony_cc_swift, &pony_cc_timely, NULL,
 };
 
 const struct pony_cc_ops *pony_cc_find(const char *name)

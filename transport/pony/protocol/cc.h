@@ -11,7 +11,7 @@
  * Shape    one const table of functions per algorithm, one file each; state lies in the flow
  * Units    windows in packets (fractions count), time in ns
  * Threads  one engine
- * Source   snap.md 2.7 and 6; docs/protocol.md PX-40..PX-46
+ * Source   snap.md 2.7 and 6; docs/protocol.md PX-40..PX-47
  */
 
 enum {
@@ -21,6 +21,10 @@ enum {
 struct pony_cc_config {
     double window_max_pkts; /**< the window never needs to be larger */
     uint32_t mtu_bytes;
+    /* What an algorithm has a use for; 0: its own choice. */
+    double window_min_pkts;      /**< 1: never paced below a packet per round trip */
+    uint64_t target_ns;          /**< swift: of the fabric, before scaling by hops and flows */
+    uint64_t endpoint_target_ns; /**< swift: of the two hosts */
 };
 
 /** One acknowledgement that brought something new. */
@@ -60,7 +64,7 @@ struct pony_cc_ops {
     uint64_t (*pacing_gap_ns)(const void *state, uint64_t srtt_ns);
 };
 
-extern const struct pony_cc_ops pony_cc_delay, pony_cc_fixed, pony_cc_swift;
+extern const struct pony_cc_ops pony_cc_delay, pony_cc_fixed, pony_cc_swift, pony_cc_timely;
 extern const struct pony_cc_ops *const pony_cc_all[]; /**< ends with NULL; the first: the default */
 
 /** By name; NULL gives the default. NULL when there is none of that name. */

@@ -21,7 +21,8 @@ struct side {
 
 struct swift {
     struct side fabric, endpoint;
-    double window_max_pkts;
+    double window_min_pkts, window_max_pkts;
+    double base_ns, endpoint_target_ns; /* targets; hops and flow scaling follow from base_ns */
     uint64_t endpoint_ewma_ns;
 };
 
@@ -32,8 +33,8 @@ static const double BETA = 0.8;
 static const double MAX_MDF = 0.5;
 static const double WINDOW_MIN = 0.001;
 static const double FABRIC_BASE_NS = 100.0 * BASE_NS_PER_US;
-static const double HOP_NS = 15.0 * BASE_NS_PER_US;
-static const double FS_RANGE_NS = 500.0 * BASE_NS_PER_US;
+static const double HOP_SHARE = 0.15; /* of the base target: added for each hop */
+static const double FS_RANGE = 5;     /* base targets: the most that flow scaling adds */
 static const double FS_MIN_PKTS = 0.1;
 static const double FS_MAX_PKTS = 100;
 static const double ENDPOINT_TARGET_NS = 1000.0 * BASE_NS_PER_US;
@@ -62,10 +63,10 @@ static double clamp(double v, double lo, double hi)
 static double fabric_target_ns(const struct swift *swift, uint8_t hops)
 {
     double least = inverse_sqrt(FS_MAX_PKTS);
-    double alpha = FS_RANGE_NS / (inverse_sqrt(FS_MIN_PKTS) - least);
+    double alpha = FS_RANGE / (inverse_sqrt(FS_MIN_PKTS) - least);
     double scaling = alpha * (inverse_sqrt(swift->fabric.window_pkts) - least);
-    double by_hops = hops == 255 ? 0 : hops * HOP_NS;
-    return FABRIC_BASE_NS + by_hops + clamp(scaling, 0, FS_RANGE_NS);
+    double by_hops = hops == 255 ? 0 : hops * HOP_SHARE;
+    return swift->base_ns * (1 + by_hops + clamp(scaling, 0, FS_RANGE));
 }
 
 static bool may_decrease(const struct side *side, uint64_t now_ns, uint64_t srtt_ns)
@@ -75,7 +76,7 @@ static bool may_decrease(const struct side *side, uint64_t now_ns, uint64_t srtt
 
 static void set_side(const struct swift *swift, struct side *side, double pkts, uint64_t now_ns)
 {
-    pkts = clamp(pkts, WINDOW_MIN, swift->window_max_pkts);
+    pkts = clamp(pkts, swift->window_min_pkts, swift->window_max_pkts);
     if (pkts < side->window_pkts) {
         side->last_decrease_ns = now_ns;
     }
@@ -99,6 +100,10 @@ static void swift_init(void *state, const struct pony_cc_config *config, uint64_
 {
     struct swift *swift = state;
     swift->window_max_pkts = config->window_max_pkts;
+    swift->window_min_pkts = config->window_min_pkts > 0 ? config->window_min_pkts : WINDOW_MIN;
+    swift->base_ns = config->target_ns > 0 ? (double)config->target_ns : FABRIC_BASE_NS;
+    swift->endpoint_target_ns =
+        config->endpoint_target_ns > 0 ? (double)config->endpoint_target_ns : ENDPOINT_TARGET_NS;
     double initial = config->window_max_pkts < 64 ? config->window_max_pkts : 64;
     swift->fabric = (struct side){.window_pkts = initial, .last_decrease_ns = now_ns};
     swift->endpoint = swift->fabric;
@@ -119,8 +124,9 @@ static void swift_on_ack(void *state, const struct pony_cc_ack *ack)
     if (is_limited || fabric_ns >= target_ns) {
         react(swift, &swift->fabric, fabric_ns, target_ns, ack);
     }
-    if (is_limited || (double)swift->endpoint_ewma_ns >= ENDPOINT_TARGET_NS) {
-        react(swift, &swift->endpoint, (double)swift->endpoint_ewma_ns, ENDPOINT_TARGET_NS, ack);
+    if (is_limited || (double)swift->endpoint_ewma_ns >= swift->endpoint_target_ns) {
+        react(swift, &swift->endpoint, (double)swift->endpoint_ewma_ns, swift->endpoint_target_ns,
+              ack);
     }
 }
 
@@ -143,7 +149,7 @@ static void swift_on_timeout(void *state, const struct pony_cc_loss *loss, uint3
 {
     struct swift *swift = state;
     if (n_in_row >= RETX_RESET_THRESHOLD) {
-        set_side(swift, &swift->fabric, WINDOW_MIN, loss->now_ns);
+        set_side(swift, &swift->fabric, swift->window_min_pkts, loss->now_ns);
         return;
     }
     decrease_both(swift, loss);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "transport/pony/abi/shm.h"
+#include "transport/pony/protocol/cc.h"
 #include "transport/pony/protocol/packet.h"
 
 #include <stdbool.h>
@@ -47,6 +48,7 @@ struct pony_flow_config {
     uint32_t mtu_bytes;       /**< largest UDP payload this host sends or takes */
     uint32_t window_max_pkts; /**< per flow, <= 1024 */
     const struct pony_cc_ops *cc;
+    struct pony_cc_config cc_config; /**< the table sets the first two of it */
     uint64_t rto_min_ns, rto_max_ns;
     uint64_t keepalive_ns; /**< silence after which a flow with users is probed */
     uint64_t dead_ns;      /**< silence, while something is owed to us, after which it is dead */

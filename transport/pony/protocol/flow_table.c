@@ -150,8 +150,9 @@ struct pony_flow *pony_flow_new(struct pony_flow_table *table, const struct pony
     pony_sent_window_init(&flow->sent, &table->slots[(size_t)idx * table->n_slots], table->n_slots,
                           flow->first_seq);
     pony_rtt_init(&flow->rtt, config->rto_min_ns, config->rto_max_ns, now_ns);
-    struct pony_cc_config cc = {.window_max_pkts = config->window_max_pkts,
-                                .mtu_bytes = config->mtu_bytes};
+    struct pony_cc_config cc = config->cc_config;
+    cc.window_max_pkts = config->window_max_pkts;
+    cc.mtu_bytes = config->mtu_bytes;
     config->cc->init(flow->cc_state, &cc, now_ns);
     flow->window_pkts = config->cc->window_pkts(flow->cc_state);
     flow->reo_quarters = 1;
