@@ -49,7 +49,8 @@ static void start_demo(const char *tree)
                                   .log = world_path(&world, "demo.log"),
                                   .env = env,
                                   .death_signal = SIGTERM}; /* so that it can clean up */
-    const char *argv[] = {"bash", SYSTEM_SOURCE "/scripts/demo.sh", SYSTEM_BUILD, tree, NULL};
+    static const char script[] = SYSTEM_SOURCE "/scripts/demo.sh";
+    const char *argv[] = {"bash", script, SYSTEM_BUILD, tree, NULL};
     assert_true(child_start(&demo, &how, argv));
 }
 
