@@ -1,0 +1,689 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Wireshark dissector for snaprpc: Pony Express packets (UDP), what the kernel TCP transport puts on
+-- a stream, and the RPC frames in both. Written from docs/protocol.md (PX), docs/protocol-tcp.md (KT)
+-- and docs/protocol-rpc.md (PR); names of fields follow these.
+--
+--   wireshark -X lua_script:snaprpc.lua capture.pcapng
+--
+-- or copy it into the folder "Personal Lua Plugins" (Help, About Wireshark, Folders). Pony packets
+-- are found on the UDP ports of the preference (4741) and, on others, by their lengths and checksum;
+-- TCP streams by their preface "SNAPTCP". A stream of which the beginning is missing, or on a port that
+-- Wireshark gives to another protocol (7000 is one): Decode As, SNAPTCP, or -d tcp.port==7000,snaptcp.
+
+local REASONS = {
+    [0] = "none", [1] = "CLOSED", [2] = "ABORTED", [3] = "APP_GONE", [4] = "NO_SERVICE",
+    [5] = "NO_MEMORY", [6] = "PEER_DEAD", [7] = "PEER_RESTARTED", [8] = "UNREACHABLE",
+    [9] = "VERSION", [10] = "PROTOCOL", [11] = "BAD_COMMAND", [12] = "SHUTDOWN", [13] = "REFUSED",
+}
+
+local CODES = {
+    [0] = "OK", [1] = "CANCELLED", [2] = "UNKNOWN", [3] = "INVALID_ARGUMENT",
+    [4] = "DEADLINE_EXCEEDED", [5] = "NOT_FOUND", [6] = "ALREADY_EXISTS",
+    [7] = "PERMISSION_DENIED", [8] = "RESOURCE_EXHAUSTED", [9] = "FAILED_PRECONDITION",
+    [10] = "ABORTED", [11] = "OUT_OF_RANGE", [12] = "UNIMPLEMENTED", [13] = "INTERNAL",
+    [14] = "UNAVAILABLE", [15] = "DATA_LOSS", [16] = "UNAUTHENTICATED",
+}
+
+-- Bit operations: three names for them in the Lua versions that Wireshark has had.
+local bits = bit32 or bit
+if bits == nil then
+    bits = load([[return {
+        bxor = function(a, b) return (a ~ b) & 0xffffffff end,
+        band = function(a, b) return a & b end,
+        rshift = function(a, n) return (a & 0xffffffff) >> n end,
+    }]])()
+end
+
+local crc_table = {}
+for i = 0, 255 do
+    local c = i
+    for _ = 1, 8 do
+        c = bits.band(c, 1) ~= 0 and bits.bxor(bits.rshift(c, 1), 0x82f63b78) or bits.rshift(c, 1)
+    end
+    crc_table[i] = c
+end
+
+-- CRC-32C of a string, as a number from 0 to 2^32 - 1.
+local function crc32c(s)
+    local c = 0xffffffff
+    for i = 1, #s do
+        c = bits.bxor(bits.rshift(c, 8), crc_table[bits.band(bits.bxor(c, s:byte(i)), 0xff)])
+    end
+    return bits.bxor(c, 0xffffffff) % 0x100000000
+end
+
+local function name_of(names, value)
+    return names[value] or string.format("? (%d)", value)
+end
+
+---------------------------------------------------------------------------------------------------
+-- RPC frames (docs/protocol-rpc.md)
+
+local rpc = Proto("snaprpc", "snaprpc RPC frame")
+
+local RPC_TYPES = {
+    [1] = "REQUEST", [2] = "RESPONSE", [3] = "CANCEL", [4] = "HELLO", [5] = "GOAWAY",
+    [6] = "PING", [7] = "PONG",
+}
+
+local r = {
+    type = ProtoField.uint8("snaprpc.type", "Type", base.DEC, RPC_TYPES),
+    flags = ProtoField.uint8("snaprpc.flags", "Flags", base.HEX),
+    twice = ProtoField.bool("snaprpc.flags.idempotent", "May be run twice", 8, nil, 1),
+    not_run = ProtoField.bool("snaprpc.flags.not_run", "Certainly not run", 8, nil, 1),
+    call = ProtoField.uint64("snaprpc.call", "Call"),
+    timeout = ProtoField.uint64("snaprpc.timeout_us", "Time left (us)"),
+    name_len = ProtoField.uint16("snaprpc.name_len", "Length of the name"),
+    name = ProtoField.string("snaprpc.method", "Method"),
+    code = ProtoField.uint16("snaprpc.code", "Code", base.DEC, CODES),
+    msg_len = ProtoField.uint16("snaprpc.message_len", "Length of the message"),
+    msg = ProtoField.string("snaprpc.message", "Message"),
+    meta_len = ProtoField.uint32("snaprpc.meta_len", "Length of the metadata"),
+    meta = ProtoField.bytes("snaprpc.meta", "Metadata"),
+    body = ProtoField.bytes("snaprpc.body", "Body"),
+    body_len = ProtoField.uint32("snaprpc.body_len", "Length of the body"),
+    vmin = ProtoField.uint16("snaprpc.version_min", "Least version"),
+    vmax = ProtoField.uint16("snaprpc.version_max", "Highest version"),
+    max_body = ProtoField.uint64("snaprpc.max_body", "Longest body taken"),
+    addr_len = ProtoField.uint16("snaprpc.address_len", "Length of the address"),
+    addr = ProtoField.string("snaprpc.address", "Pony address"),
+    token = ProtoField.uint64("snaprpc.token", "Token", base.HEX),
+}
+rpc.fields = {
+    r.type, r.flags, r.twice, r.not_run, r.call, r.timeout, r.name_len, r.name, r.code, r.msg_len,
+    r.msg, r.meta_len, r.meta, r.body, r.body_len, r.vmin, r.vmax, r.max_body, r.addr_len, r.addr,
+    r.token,
+}
+local e_rpc_short = ProtoExpert.new("snaprpc.short", "Frame ends too early (PR-1)",
+    expert.group.MALFORMED, expert.severity.ERROR)
+local e_rpc_type = ProtoExpert.new("snaprpc.unknown_type", "No such type (PR-1)",
+    expert.group.MALFORMED, expert.severity.ERROR)
+rpc.experts = { e_rpc_short, e_rpc_type }
+
+-- Text, metadata, padding and body of REQUEST and RESPONSE; `at` is behind the head.
+local function rpc_tail(buf, tree, text, text_len, meta_len, total)
+    local at = 24
+    if buf:len() < at + text_len + meta_len then
+        tree:add_proto_expert_info(e_rpc_short)
+        return
+    end
+    if text_len > 0 then
+        tree:add(text, buf(at, text_len))
+    end
+    at = at + text_len
+    if meta_len > 0 then
+        tree:add(r.meta, buf(at, meta_len))
+    end
+    at = math.ceil((at + meta_len) / 8) * 8
+    local len = math.max(0, total - at)
+    tree:add(r.body_len, len):set_generated()
+    local here = math.min(len, buf:len() - at)
+    if here > 0 then
+        tree:add(r.body, buf(at, here))
+    end
+end
+
+local function rpc_request(buf, tree, total)
+    if buf:len() < 24 then
+        tree:add_proto_expert_info(e_rpc_short)
+        return "REQUEST"
+    end
+    local name_len = buf(2, 2):le_uint()
+    tree:add(r.twice, buf(1, 1))
+    tree:add_le(r.name_len, buf(2, 2))
+    tree:add_le(r.meta_len, buf(4, 4))
+    tree:add_le(r.call, buf(8, 8))
+    tree:add_le(r.timeout, buf(16, 8))
+    rpc_tail(buf, tree, r.name, name_len, buf(4, 4):le_uint(), total)
+    local name = buf:len() >= 24 + name_len and name_len > 0 and buf(24, name_len):string() or "?"
+    return string.format("REQUEST %s %s", tostring(buf(8, 8):le_uint64()), name)
+end
+
+local function rpc_response(buf, tree, total)
+    if buf:len() < 24 then
+        tree:add_proto_expert_info(e_rpc_short)
+        return "RESPONSE"
+    end
+    tree:add(r.not_run, buf(1, 1))
+    tree:add_le(r.code, buf(2, 2))
+    tree:add_le(r.meta_len, buf(4, 4))
+    tree:add_le(r.call, buf(8, 8))
+    tree:add_le(r.msg_len, buf(16, 2))
+    rpc_tail(buf, tree, r.msg, buf(16, 2):le_uint(), buf(4, 4):le_uint(), total)
+    return string.format("RESPONSE %s %s", tostring(buf(8, 8):le_uint64()),
+        name_of(CODES, buf(2, 2):le_uint()))
+end
+
+local function rpc_hello(buf, tree)
+    if buf:len() < 16 then
+        tree:add_proto_expert_info(e_rpc_short)
+        return "HELLO"
+    end
+    local len = buf(6, 2):le_uint()
+    tree:add_le(r.vmin, buf(2, 2))
+    tree:add_le(r.vmax, buf(4, 2))
+    tree:add_le(r.addr_len, buf(6, 2))
+    tree:add_le(r.max_body, buf(8, 8))
+    if buf:len() < 16 + len then
+        tree:add_proto_expert_info(e_rpc_short)
+    elseif len > 0 then
+        tree:add(r.addr, buf(16, len))
+        return "RPC-HELLO " .. buf(16, len):string()
+    end
+    return "RPC-HELLO"
+end
+
+local function rpc_goaway(buf, tree)
+    if buf:len() < 8 then
+        tree:add_proto_expert_info(e_rpc_short)
+        return "GOAWAY"
+    end
+    local len = buf(4, 2):le_uint()
+    tree:add_le(r.code, buf(2, 2))
+    tree:add_le(r.msg_len, buf(4, 2))
+    if buf:len() < 8 + len then
+        tree:add_proto_expert_info(e_rpc_short)
+    elseif len > 0 then
+        tree:add(r.msg, buf(8, len))
+    end
+    return "GOAWAY " .. name_of(CODES, buf(2, 2):le_uint())
+end
+
+local function rpc_number(field)
+    return function(buf, tree, _, type)
+        if buf:len() < 16 then
+            tree:add_proto_expert_info(e_rpc_short)
+        else
+            tree:add_le(field, buf(8, 8))
+        end
+        return RPC_TYPES[type]
+    end
+end
+
+local RPC_PARSERS = {
+    [1] = rpc_request, [2] = rpc_response, [3] = rpc_number(r.call), [4] = rpc_hello,
+    [5] = rpc_goaway, [6] = rpc_number(r.token), [7] = rpc_number(r.token),
+}
+
+-- One RPC frame; `buf` may be only its beginning, `total` is how long all of it is. Returns what the
+-- info column says.
+local function dissect_rpc(buf, tree, total)
+    local sub = tree:add(rpc, buf)
+    if buf:len() < 2 then
+        sub:add_proto_expert_info(e_rpc_short)
+        return "?"
+    end
+    local type = buf(0, 1):uint()
+    sub:add(r.type, buf(0, 1))
+    sub:add(r.flags, buf(1, 1))
+    local parser = RPC_PARSERS[type]
+    if parser == nil then
+        sub:add_proto_expert_info(e_rpc_type)
+        return "?"
+    end
+    local info = parser(buf, sub, total, type)
+    sub:append_text(": " .. info)
+    return info
+end
+
+---------------------------------------------------------------------------------------------------
+-- Pony Express (docs/protocol.md)
+
+local pony = Proto("pony", "Pony Express")
+
+local TYPES = {
+    [1] = "HELLO", [2] = "HELLO_OK", [3] = "REFUSE", [4] = "DATA", [5] = "ACK", [6] = "PROBE",
+    [7] = "RESET",
+}
+local FRAMES = {
+    [1] = "OPEN", [2] = "OPEN_OK", [3] = "REFUSE", [4] = "SMALL", [5] = "FRAG", [6] = "RTS",
+    [7] = "GRANT", [8] = "CREDIT", [9] = "CLOSE", [10] = "CLOSE_OK", [11] = "RESET",
+}
+
+local f = {
+    crc = ProtoField.uint32("pony.crc", "CRC-32C", base.HEX),
+    crc_good = ProtoField.bool("pony.crc.good", "CRC is right"),
+    version = ProtoField.uint8("pony.version", "Version"),
+    type = ProtoField.uint8("pony.type", "Type", base.DEC, TYPES),
+    flags = ProtoField.uint8("pony.flags", "Flags", base.HEX),
+    echo = ProtoField.bool("pony.flags.echo", "Echo", 8, nil, 1),
+    unknown = ProtoField.bool("pony.flags.unknown", "Unknown flow", 8, nil, 2),
+    n_sack = ProtoField.uint8("pony.n_sack", "SACK words"),
+    token = ProtoField.uint64("pony.token", "Token", base.HEX),
+    flow = ProtoField.uint32("pony.flow", "Destination flow"),
+    seq = ProtoField.uint32("pony.seq", "Sequence number"),
+    ack = ProtoField.uint32("pony.ack", "Acknowledged before"),
+    tx_ts = ProtoField.uint32("pony.tx_ts", "Time stamp"),
+    echo_ts = ProtoField.uint32("pony.echo_ts", "Echoed time stamp"),
+    echo_delay = ProtoField.uint32("pony.echo_delay_ns", "Echo delay (ns)"),
+    hops = ProtoField.uint8("pony.hops", "Hops of the echoed packet"),
+    n_dup = ProtoField.uint8("pony.duplicates", "Duplicates received"),
+    n_ce = ProtoField.uint16("pony.ce", "CE-marked packets received"),
+    body_len = ProtoField.uint16("pony.body_len", "Body length"),
+    covered = ProtoField.uint16("pony.covered_len", "Covered length"),
+    sack = ProtoField.uint64("pony.sack", "SACK word", base.HEX),
+    vmin = ProtoField.uint8("pony.version_min", "Least version"),
+    vmax = ProtoField.uint8("pony.version_max", "Highest version"),
+    mtu = ProtoField.uint16("pony.hello.mtu", "Size of this packet"),
+    hello_flow = ProtoField.uint32("pony.hello.flow", "Sender's flow"),
+    hello_token = ProtoField.uint64("pony.hello.token", "Sender's token", base.HEX),
+    instance = ProtoField.uint64("pony.instance", "Sender's instance", base.HEX),
+    features = ProtoField.uint64("pony.hello.features", "Features", base.HEX),
+    reason = ProtoField.uint8("pony.reason", "Reason", base.DEC, REASONS),
+    frame = ProtoField.none("pony.frame", "Frame"),
+    frame_type = ProtoField.uint8("pony.frame.type", "Type", base.DEC, FRAMES),
+    frame_flags = ProtoField.uint8("pony.frame.flags", "Flags", base.HEX),
+    ordered = ProtoField.bool("pony.frame.ordered", "Ordered", 8, nil, 1),
+    eager = ProtoField.bool("pony.frame.eager", "Eager", 8, nil, 2),
+    frame_reason = ProtoField.uint8("pony.frame.reason", "Reason", base.DEC, REASONS),
+    data_len = ProtoField.uint16("pony.frame.data_len", "Data length"),
+    conn = ProtoField.uint32("pony.frame.conn", "Connection", base.HEX),
+    own_conn = ProtoField.uint32("pony.frame.own_conn", "Acceptor's number", base.HEX),
+    service = ProtoField.uint64("pony.frame.service", "Service", base.HEX),
+    credit = ProtoField.uint32("pony.frame.credit", "Credit"),
+    eager_max = ProtoField.uint32("pony.frame.eager_max", "Eager max"),
+    stream = ProtoField.uint32("pony.frame.stream", "Stream"),
+    fseq = ProtoField.uint32("pony.frame.seq", "Number in its lane"),
+    msg_no = ProtoField.uint32("pony.frame.message", "Message"),
+    total = ProtoField.uint32("pony.frame.total_len", "Total length"),
+    off = ProtoField.uint32("pony.frame.offset", "Offset"),
+    rts_no = ProtoField.uint32("pony.frame.rts", "RTS number"),
+    n_msgs = ProtoField.uint32("pony.frame.n_messages", "Messages in all"),
+    data = ProtoField.bytes("pony.frame.data", "Data"),
+}
+pony.fields = {
+    f.crc, f.crc_good, f.version, f.type, f.flags, f.echo, f.unknown, f.n_sack, f.token, f.flow,
+    f.seq, f.ack, f.tx_ts, f.echo_ts, f.echo_delay, f.hops, f.n_dup, f.n_ce, f.body_len, f.covered,
+    f.sack, f.vmin, f.vmax, f.mtu, f.hello_flow, f.hello_token, f.instance, f.features, f.reason,
+    f.frame, f.frame_type, f.frame_flags, f.ordered, f.eager, f.frame_reason, f.data_len, f.conn,
+    f.own_conn, f.service, f.credit, f.eager_max, f.stream, f.fseq, f.msg_no, f.total, f.off,
+    f.rts_no, f.n_msgs, f.data,
+}
+local e_crc = ProtoExpert.new("pony.crc.bad", "CRC is wrong (PX-1)", expert.group.CHECKSUM,
+    expert.severity.ERROR)
+local e_length = ProtoExpert.new("pony.length.bad", "Lengths contradict each other (PX-2, PX-3)",
+    expert.group.MALFORMED, expert.severity.ERROR)
+local e_frame = ProtoExpert.new("pony.frame.bad", "Malformed frame (PX-60)",
+    expert.group.MALFORMED, expert.severity.ERROR)
+local e_cut = ProtoExpert.new("pony.cut", "The rest was not captured", expert.group.PROTOCOL,
+    expert.severity.NOTE)
+pony.experts = { e_crc, e_length, e_frame, e_cut }
+
+pony.prefs.ports = Pref.range("UDP ports", "4741", "Engines' ports; others are found by heuristics",
+    65535)
+pony.prefs.crc = Pref.bool("Check the CRC", true, "of packets that were captured as a whole")
+
+local WORDS = { -- behind the 8 common bytes of a frame: field and size
+    [1] = { { f.service, 8 }, { f.credit, 4 }, { f.eager_max, 4 } },
+    [2] = { { f.own_conn, 4 }, { f.credit, 4 }, { f.eager_max, 4 } },
+    [3] = {},
+    [4] = { { f.stream, 4 }, { f.fseq, 4 } },
+    [5] = { { f.msg_no, 4 }, { f.total, 4 }, { f.off, 4 }, { f.stream, 4 }, { f.fseq, 4 } },
+    [6] = { { f.msg_no, 4 }, { f.total, 4 }, { f.stream, 4 }, { f.fseq, 4 }, { f.rts_no, 4 } },
+    [7] = { { f.msg_no, 4 } },
+    [8] = { { f.credit, 4 } },
+    [9] = { { f.n_msgs, 4 } },
+    [10] = {},
+    [11] = {},
+}
+local HAS_REASON = { [3] = true, [11] = true }
+local HAS_FLAGS = { [4] = true, [5] = true, [6] = true }
+local HAS_DATA = { [4] = true, [5] = true }
+
+local function frame_bytes(type)
+    local n = 8
+    for _, word in ipairs(WORDS[type]) do
+        n = n + word[2]
+    end
+    return n
+end
+
+-- The RPC frame in a message, if the message begins here.
+local function frame_message(buf, sub, type, data)
+    local off, total = 0, data:len()
+    if type == 5 then
+        total = buf(12, 4):le_uint()
+        off = buf(16, 4):le_uint()
+    end
+    if off ~= 0 then
+        return "piece"
+    end
+    local info = dissect_rpc(data, sub, total)
+    return total > data:len() and info .. " (begins)" or info
+end
+
+-- The frame at the beginning of `buf`; how long it is, or nil. Adds to `infos`.
+local function dissect_frame(buf, tree, infos)
+    local type = buf(0, 1):uint()
+    local words = WORDS[type]
+    if words == nil or buf:len() < frame_bytes(type) then
+        return nil
+    end
+    local data_len = buf(2, 2):le_uint()
+    local len = frame_bytes(type)
+    local all = len + (HAS_DATA[type] and data_len or 0)
+    if all > buf:len() or (not HAS_DATA[type] and data_len > 0) then
+        return nil
+    end
+    local sub = tree:add(f.frame, buf(0, all))
+    local info = FRAMES[type]
+    sub:set_text("Frame: " .. info)
+    sub:add(f.frame_type, buf(0, 1))
+    if HAS_REASON[type] then
+        sub:add(f.frame_reason, buf(1, 1))
+        info = info .. " " .. name_of(REASONS, buf(1, 1):uint())
+    else
+        sub:add(f.frame_flags, buf(1, 1))
+    end
+    if HAS_FLAGS[type] then
+        sub:add(f.ordered, buf(1, 1))
+    end
+    if type == 5 then
+        sub:add(f.eager, buf(1, 1))
+    end
+    sub:add_le(f.data_len, buf(2, 2))
+    sub:add_le(f.conn, buf(4, 4))
+    local at = 8
+    for _, word in ipairs(words) do
+        sub:add_le(word[1], buf(at, word[2]))
+        at = at + word[2]
+    end
+    if all > len then
+        local data = buf(len, data_len)
+        sub:add(f.data, data)
+        info = info .. " " .. frame_message(buf, sub, type, data)
+    end
+    table.insert(infos, "[" .. info .. "]")
+    return all
+end
+
+local function dissect_frames(buf, tree, is_whole)
+    local infos = {}
+    local at = 0
+    while at < buf:len() do
+        local rest = buf(at, buf:len() - at)
+        local len = rest:len() >= 8 and dissect_frame(rest, tree, infos) or nil
+        if len == nil then
+            tree:add_proto_expert_info(is_whole and e_frame or e_cut)
+            break
+        end
+        at = at + len
+    end
+    return table.concat(infos, " ")
+end
+
+local function dissect_hello(body, tree)
+    if body:len() < 32 then
+        tree:add_proto_expert_info(e_length)
+        return ""
+    end
+    tree:add(f.vmin, body(0, 1))
+    tree:add(f.vmax, body(1, 1))
+    tree:add_le(f.mtu, body(2, 2))
+    tree:add_le(f.hello_flow, body(4, 4))
+    tree:add_le(f.hello_token, body(8, 8))
+    tree:add_le(f.instance, body(16, 8))
+    tree:add_le(f.features, body(24, 8))
+    return string.format("flow %d, versions %d to %d, %d bytes", body(4, 4):le_uint(),
+        body(0, 1):uint(), body(1, 1):uint(), body(2, 2):le_uint())
+end
+
+local function dissect_end(body, tree)
+    if body:len() < 16 then
+        tree:add_proto_expert_info(e_length)
+        return ""
+    end
+    tree:add(f.reason, body(0, 1))
+    tree:add(f.vmin, body(1, 1))
+    tree:add(f.vmax, body(2, 1))
+    tree:add_le(f.instance, body(8, 8))
+    return name_of(REASONS, body(0, 1):uint())
+end
+
+local function dissect_header(buf, tree, n_sack)
+    tree:add(f.version, buf(4, 1))
+    tree:add(f.type, buf(5, 1))
+    tree:add(f.flags, buf(6, 1))
+    tree:add(f.echo, buf(6, 1))
+    tree:add(f.unknown, buf(6, 1))
+    tree:add(f.n_sack, buf(7, 1))
+    tree:add_le(f.token, buf(8, 8))
+    tree:add_le(f.flow, buf(16, 4))
+    tree:add_le(f.seq, buf(20, 4))
+    tree:add_le(f.ack, buf(24, 4))
+    tree:add_le(f.tx_ts, buf(28, 4))
+    tree:add_le(f.echo_ts, buf(32, 4))
+    tree:add_le(f.echo_delay, buf(36, 4))
+    tree:add(f.hops, buf(40, 1))
+    tree:add(f.n_dup, buf(41, 1))
+    tree:add_le(f.n_ce, buf(42, 2))
+    tree:add_le(f.body_len, buf(44, 2))
+    tree:add_le(f.covered, buf(46, 2))
+    for i = 0, n_sack - 1 do
+        tree:add_le(f.sack, buf(48 + 8 * i, 8))
+    end
+end
+
+-- Whether the lengths in the header fit a packet of this size (PX-2, PX-3).
+local function has_good_lengths(buf)
+    if buf:len() < 48 then
+        return false
+    end
+    local n_sack = buf(7, 1):uint()
+    local body_len = buf(44, 2):le_uint()
+    return n_sack <= 16 and body_len == buf:reported_len() - 48 - 8 * n_sack
+        and buf(46, 2):le_uint() <= body_len
+end
+
+-- nil: not all that is covered was captured.
+local function has_good_crc(buf)
+    local covered = 48 + 8 * buf(7, 1):uint() + buf(46, 2):le_uint()
+    if buf:len() < covered then
+        return nil
+    end
+    return crc32c(buf:raw(4, covered - 4)) == buf(0, 4):le_uint()
+end
+
+local function dissect_body(buf, tree, type, at)
+    local body = buf(at, buf:len() - at)
+    local is_whole = buf:len() == buf:reported_len()
+    if type == 1 or type == 2 then
+        return dissect_hello(body, tree)
+    elseif type == 3 or type == 7 then
+        return dissect_end(body, tree)
+    elseif type == 4 then
+        return dissect_frames(body, tree, is_whole)
+    end
+    return ""
+end
+
+function pony.dissector(buf, pinfo, root)
+    pinfo.cols.protocol = "Pony"
+    local tree = root:add(pony, buf())
+    if not has_good_lengths(buf) then
+        tree:add_proto_expert_info(e_length)
+        pinfo.cols.info = "not a Pony packet"
+        return 0
+    end
+    local crc = tree:add_le(f.crc, buf(0, 4))
+    local n_sack, type = buf(7, 1):uint(), buf(5, 1):uint()
+    if buf:len() < 48 + 8 * n_sack then
+        tree:add_proto_expert_info(e_cut)
+        return buf:len()
+    end
+    local good = nil
+    if pony.prefs.crc then
+        good = has_good_crc(buf)
+    end
+    if good ~= nil then
+        crc:add(f.crc_good, good):set_generated()
+        if not good then
+            crc:add_proto_expert_info(e_crc)
+        end
+    end
+    dissect_header(buf, tree, n_sack)
+    local info = name_of(TYPES, type)
+    tree:append_text(", " .. info)
+    if type == 4 then
+        info = string.format("%s %d", info, buf(20, 4):le_uint())
+    elseif type == 5 then
+        info = string.format("%s %d", info, buf(24, 4):le_uint())
+    end
+    local at = 48 + 8 * n_sack
+    local more = at < buf:len() and dissect_body(buf, tree, type, at) or ""
+    pinfo.cols.info = more ~= "" and info .. " " .. more or info
+    return buf:len()
+end
+
+local udp_ports = nil
+
+local function follow_ports()
+    local table_of_ports = DissectorTable.get("udp.port")
+    if udp_ports ~= pony.prefs.ports then
+        if udp_ports ~= nil and udp_ports ~= "" then
+            table_of_ports:remove(udp_ports, pony)
+        end
+        udp_ports = pony.prefs.ports
+        if udp_ports ~= "" then
+            table_of_ports:add(udp_ports, pony)
+        end
+    end
+end
+pony.prefs_changed = follow_ports
+follow_ports()
+
+pony:register_heuristic("udp", function(buf, pinfo, tree)
+    if not has_good_lengths(buf) or TYPES[buf(5, 1):uint()] == nil or buf(4, 1):uint() == 0 then
+        return false
+    end
+    -- What was cut off cannot be checked: lengths that fit are then all there is to go by.
+    if has_good_crc(buf) == false then
+        return false
+    end
+    pinfo.conversation = pony
+    pony.dissector(buf, pinfo, tree)
+    return true
+end)
+
+---------------------------------------------------------------------------------------------------
+-- The TCP transport (docs/protocol-tcp.md)
+
+local ktcp = Proto("snaptcp", "snaprpc on TCP")
+
+local KT_REASONS = {
+    [0] = "in order", [1] = "message too long", [2] = "malformed", [3] = "version",
+    [4] = "refused", [5] = "given up",
+}
+
+local k = {
+    magic = ProtoField.string("snaptcp.magic", "Preface"),
+    version = ProtoField.uint8("snaptcp.version", "Version"),
+    length = ProtoField.uint32("snaptcp.length", "Length"),
+    flags = ProtoField.uint8("snaptcp.flags", "Flags", base.HEX),
+    first = ProtoField.bool("snaptcp.first", "First piece", 8, nil, 1),
+    last = ProtoField.bool("snaptcp.last", "Last piece", 8, nil, 2),
+    fin = ProtoField.bool("snaptcp.end", "End", 8, nil, 4),
+    stream = ProtoField.uint8("snaptcp.stream", "Stream"),
+    reason = ProtoField.uint8("snaptcp.reason", "Reason", base.DEC, KT_REASONS),
+    total = ProtoField.uint64("snaptcp.total", "Length of the message"),
+    data = ProtoField.bytes("snaptcp.data", "Payload"),
+}
+ktcp.fields = {
+    k.magic, k.version, k.length, k.flags, k.first, k.last, k.fin, k.stream, k.reason, k.total,
+    k.data,
+}
+local e_kt = ProtoExpert.new("snaptcp.bad", "Malformed frame (KT-5, KT-6)", expert.group.MALFORMED,
+    expert.severity.ERROR)
+ktcp.experts = { e_kt }
+
+local function is_preface(buf)
+    return buf:len() >= 7 and buf(0, 7):raw() == "SNAPTCP"
+end
+
+-- Flags as three booleans.
+local function flags_of(byte)
+    return bits.band(byte, 1) ~= 0, bits.band(byte, 2) ~= 0, bits.band(byte, 4) ~= 0
+end
+
+local function ktcp_head_len(byte)
+    local first, last = flags_of(byte)
+    return first and not last and 16 or 8
+end
+
+local function ktcp_len(buf, _, offset)
+    local head = buf(offset, 8)
+    if is_preface(head) then
+        return 8
+    end
+    local length = head(0, 4):le_uint()
+    if length > 65536 then
+        return 8 -- not one of ours: shown as malformed, and the stream goes on somehow
+    end
+    return ktcp_head_len(head(4, 1):uint()) + math.ceil(length / 8) * 8
+end
+
+local function ktcp_payload(buf, sub, at, length, first, last)
+    local data = buf(at, length)
+    if first then
+        local total = last and length or buf(8, 8):le_uint64():tonumber()
+        local info = dissect_rpc(data, sub, total)
+        return last and info or info .. " (begins)"
+    end
+    if length > 0 then
+        sub:add(k.data, data)
+    end
+    return last and "last piece" or "piece"
+end
+
+local function ktcp_frame(buf, pinfo, root)
+    pinfo.cols.protocol = "snaprpc"
+    local sub = root:add(ktcp, buf())
+    if is_preface(buf) then
+        sub:add(k.magic, buf(0, 7))
+        sub:add(k.version, buf(7, 1))
+        pinfo.cols.info:append(" [preface]")
+        return buf:len()
+    end
+    local length, byte = buf(0, 4):le_uint(), buf(4, 1):uint()
+    local first, last, fin = flags_of(byte)
+    sub:add_le(k.length, buf(0, 4))
+    sub:add(k.flags, buf(4, 1))
+    sub:add(k.first, buf(4, 1))
+    sub:add(k.last, buf(4, 1))
+    sub:add(k.fin, buf(4, 1))
+    if length > 65536 or byte > 7 or buf(6, 2):uint() ~= 0 or (fin and (length > 0 or byte ~= 4)) then
+        sub:add_proto_expert_info(e_kt)
+        return buf:len()
+    end
+    local info
+    if fin then
+        sub:add(k.reason, buf(5, 1))
+        info = "end, " .. name_of(KT_REASONS, buf(5, 1):uint())
+    else
+        sub:add(k.stream, buf(5, 1))
+        local at = ktcp_head_len(byte)
+        if at == 16 then
+            sub:add_le(k.total, buf(8, 8))
+        end
+        info = ktcp_payload(buf, sub, at, length, first, last)
+    end
+    sub:append_text(": " .. info)
+    pinfo.cols.info:append(" [" .. info .. "]")
+    return buf:len()
+end
+
+function ktcp.dissector(buf, pinfo, root)
+    dissect_tcp_pdus(buf, root, 8, ktcp_len, ktcp_frame)
+    return buf:len()
+end
+
+ktcp:register_heuristic("tcp", function(buf, pinfo, tree)
+    if not is_preface(buf) then
+        return false
+    end
+    pinfo.conversation = ktcp
+    ktcp.dissector(buf, pinfo, tree)
+    return true
+end)
+DissectorTable.get("tcp.port"):add_for_decode_as(ktcp)
