@@ -23,6 +23,7 @@ libjansson-dev
 libprotobuf-c-dev
 libprotobuf-dev
 libprotoc-dev
+libssl-dev
 libxxhash-dev
 make
 ninja-build

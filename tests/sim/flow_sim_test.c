@@ -64,6 +64,14 @@ static struct world_config draw_config(uint64_t seed)
     if (config.cc == &pony_cc_swift && config.loss_ppm + config.damage_ppm >= 100000) {
         config.n_packets = 100; /* Swift takes loss for congestion: a few packets per second */
     }
+    static const uint64_t keys[] = {1, 10, 300, 1u << 23};
+    static const uint8_t ciphers[] = {1 << PONY_CIPHER_AES128_GCM |
+                                          1 << PONY_CIPHER_CHACHA20_POLY1305,
+                                      1 << PONY_CIPHER_CHACHA20_POLY1305};
+    config.is_secured = base_rng_chance(&rng, 500000) && pony_seal_psk.is_built;
+    config.key_packets = keys[base_rng_below(&rng, BASE_ARRAY_LEN(keys))];
+    config.ciphers[0] = ciphers[base_rng_below(&rng, BASE_ARRAY_LEN(ciphers))];
+    config.ciphers[1] = ciphers[base_rng_below(&rng, BASE_ARRAY_LEN(ciphers))];
     return config;
 }
 
@@ -110,11 +118,11 @@ static void check_world(const struct world_config *config)
     const char *fault = play(config);
     if (fault != NULL) {
         print_error("SEED=%" PRIu64 ": %s (loss %u dup %u reorder %u damage %u ppm, delay %" PRIu64
-                    " ns, window %u, pool %u, mtu %u %u link %u, cc %s, restarts %u)\n",
+                    " ns, window %u, pool %u, mtu %u %u link %u, cc %s, restarts %u, %s)\n",
                     config->seed, fault, config->loss_ppm, config->dup_ppm, config->reorder_ppm,
                     config->damage_ppm, config->delay_ns, config->window, config->max_packets,
                     config->mtu[0], config->mtu[1], config->link_mtu, config->cc->name,
-                    config->n_restarts);
+                    config->n_restarts, config->is_secured ? "secured" : "plain");
         fail();
     }
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/endian.h"
+#include "tests/support/test_security.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,14 @@ static const struct pony_flow_events events = {
 
 static void create_table(struct world *world, uint32_t idx)
 {
+    struct pony_security security;
+    test_security_init(&security, &world->rng);
+    security.mode = world->config.is_secured ? PONY_SECURITY_PSK : PONY_SECURITY_PLAIN;
+    security.key_packets = base_max_u64(world->config.key_packets, 1);
+    security.ciphers = world->config.ciphers[idx];
+    if ((security.ciphers >> security.cipher_preferred & 1) == 0) {
+        security.cipher_preferred = PONY_CIPHER_CHACHA20_POLY1305;
+    }
     struct pony_flow_config config = {
         .instance = ++world->n_instances,
         .seed = base_rng_u64(&world->rng),
@@ -219,6 +228,7 @@ static void create_table(struct world *world, uint32_t idx)
         .hello_timeout_ns = (uint64_t)30 * BASE_NS_PER_S,
         .idle_ns = (uint64_t)30 * BASE_NS_PER_S,
         .full_checksum = world->config.full_checksum,
+        .security = &security,
         .events = &events,
         .ctx = &world->nodes[idx],
     };

@@ -29,6 +29,9 @@ struct world_config {
     uint32_t n_partitions, n_restarts;
     uint64_t partition_ns;
     const struct pony_cc_ops *cc;
+    bool is_secured;
+    uint8_t ciphers[2];   /**< of each node, if secured */
+    uint64_t key_packets; /**< likewise: a key lasts so long */
 };
 
 enum world_fate {

@@ -188,6 +188,7 @@ static void constants_are_as_documented(void **state)
         K(SHM_REASON_BAD_COMMAND),
         K(SHM_REASON_SHUTDOWN),
         K(SHM_REASON_REFUSED),
+        K(SHM_REASON_SECURITY),
         /* clang-format on */
     };
 

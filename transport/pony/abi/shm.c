@@ -16,6 +16,7 @@ static const char *const texts[SHM_REASON_MAX] = {
     [SHM_REASON_BAD_COMMAND] = "this application broke the shared-memory protocol",
     [SHM_REASON_SHUTDOWN] = "a snapd is stopping",
     [SHM_REASON_REFUSED] = "refused by the listening application",
+    [SHM_REASON_SECURITY] = "the two snapds are not secured in the same way",
 };
 
 const char *shm_reason_text(enum shm_reason reason)

@@ -86,7 +86,8 @@ enum shm_reason {
     SHM_REASON_BAD_COMMAND = 11,   /**< our own application broke the ABI */
     SHM_REASON_SHUTDOWN = 12,      /**< a snapd is stopping */
     SHM_REASON_REFUSED = 13,       /**< the listening application said no */
-    SHM_REASON_MAX = 14
+    SHM_REASON_SECURITY = 14,      /**< the two snapds are not secured in the same way */
+    SHM_REASON_MAX = 15
 };
 
 /** Engines' addresses: IPv4 is v4-mapped. Ports in host order. */

@@ -135,6 +135,7 @@ static const struct {
     [SHM_REASON_BAD_COMMAND] = {BASE_E_INTERNAL, ""},
     [SHM_REASON_SHUTDOWN] = {BASE_E_RESET, ""},
     [SHM_REASON_REFUSED] = {BASE_E_REFUSED, ""},
+    [SHM_REASON_SECURITY] = {BASE_E_REFUSED, "; compare [security] in the snapd.conf of both"},
 };
 
 static struct snapi_closed why_closed(const struct pony_port_conn *conn)

@@ -7,6 +7,7 @@
 #include "transport/pony/abi/shm.h"
 #include "transport/pony/protocol/cc.h"
 #include "transport/pony/protocol/packet.h"
+#include "transport/pony/protocol/seal.h"
 
 #include <stdbool.h>
 
@@ -15,7 +16,7 @@
  * and both sides know. The layer below operations: it does not look into frames.
  *
  * Threads  one engine; no sockets, no clock, no heap after creation
- * Source   snap.md 2.3, 2.6; docs/protocol.md PX-1..PX-59
+ * Source   snap.md 2.3, 2.6; docs/protocol.md PX-1..PX-59, PX-201..PX-240
  */
 struct pony_flow;
 struct pony_flow_table; /**< an engine's flows, by peer and by number */
@@ -58,7 +59,8 @@ struct pony_flow_config {
     /** Wire versions spoken, 1 <= min <= max; both 0: those of this release. Others are for tests:
      *  all versions have the same layout so far. */
     uint8_t version_min, version_max;
-    const struct base_log *log; /**< NULL: silence */
+    const struct base_log *log;           /**< NULL: silence */
+    const struct pony_security *security; /**< NULL: plain; copied */
     const struct pony_flow_events *events;
     void *ctx;
 };
@@ -127,6 +129,8 @@ struct pony_flow_info {
     uint64_t srtt_ns, rto_ns;
     double cwnd_pkts;
     uint64_t sent_pkts, received_pkts, retransmitted_pkts, timeouts, duplicates, dropped;
+    const char *security; /**< "plain", "psk" */
+    struct pony_seal_info seal;
 };
 
 /** Walks the flows: *cursor starts at 0; false at the end. */

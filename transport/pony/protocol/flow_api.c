@@ -85,7 +85,7 @@ bool pony_flow_is_up(const struct pony_flow *flow)
 uint32_t pony_flow_room_max(const struct pony_flow *flow)
 {
     uint32_t mtu = flow->tx_mtu != 0 ? flow->tx_mtu : PONY_MTU_MIN;
-    return mtu - PONY_WIRE_HDR_BYTES;
+    return mtu - PONY_WIRE_HDR_BYTES - flow->table->seal_ops->overhead_bytes;
 }
 
 static const char *state_name(enum pony_flow_state state)
@@ -124,7 +124,9 @@ bool pony_flows_next_info(const struct pony_flow_table *table, uint32_t *cursor,
         .timeouts = flow->timeouts,
         .duplicates = flow->duplicates,
         .dropped = flow->dropped,
+        .security = table->seal_ops->name,
     };
+    table->seal_ops->info(table->seal, flow->idx, &info->seal);
     return true;
 }
 

@@ -58,6 +58,7 @@ enum pony_flow_state {
     X(FLOWS_UP, "flows_up") \
     X(FLOWS_DOWN, "flows_down") \
     X(HALF_OPEN_EVICTED, "half_open_evicted") \
+    X(HINTS, "hints_not_believed") \
     X(DROP_OVERSIZE, "drop_oversize") \
     X(DROP_SHORT, "drop_short") \
     X(DROP_CHECKSUM, "drop_checksum") \
@@ -75,6 +76,11 @@ enum pony_flow_state {
     X(DROP_WINDOW, "drop_window") \
     X(DROP_RESET, "drop_reset") \
     X(DROP_FRAMES, "drop_frames") \
+    X(DROP_SECURITY, "drop_security") \
+    X(DROP_UNSEALED, "drop_unsealed") \
+    X(DROP_FORGED, "drop_forged") \
+    X(DROP_OLD_KEY, "drop_old_key") \
+    X(DROP_REPLAYED, "drop_replayed") \
     X(DROP_REPLY, "drop_reply_limit")
 
 enum pony_flow_counter {
@@ -125,6 +131,7 @@ struct pony_flow {
     /* Handshake. */
     uint64_t hello_start_ns, hello_next_ns;
     uint32_t n_hellos;
+    enum shm_reason refused; /**< a REFUSE that nothing proves: the reason if no answer comes */
 
     /* What is to be sent. */
     bool needs_hello, needs_hello_ok, needs_probe, owes_ack, wants_fill;
@@ -153,9 +160,10 @@ struct pony_flow {
     uint64_t last_use_ns;   /**< data or probe, either way, or a user leaving */
     uint64_t owed_since_ns; /**< since when an answer is owed to us; UINT64_MAX: none is */
     uint64_t probe_sent_ns;
-    uint32_t n_probes; /**< sent, since anything was received */
-    uint32_t n_silent; /**< probes and timeouts since anything was received */
-    bool is_doubted;   /**< a hint says that nobody is there */
+    uint32_t n_probes;     /**< sent, since anything was received */
+    uint32_t n_silent;     /**< probes and timeouts since anything was received */
+    bool is_doubted;       /**< a hint says that nobody is there */
+    enum shm_reason doubt; /**< what the hint said; SHM_REASON_NONE: nothing */
     uint32_t reo_quarters;
     uint32_t reo_quiet; /**< losses since the guard was last too short */
     uint16_t path;      /**< src_port_hint; 0 until timeouts suggest another one */
@@ -182,6 +190,9 @@ struct pony_flow_table {
     uint8_t *scratch; /**< [PONY_TX_BATCH_MAX * PONY_HEAD_BYTES]: heads of control packets */
     uint32_t scratch_idx;
     struct pony_replies replies;
+    const struct pony_seal_ops *seal_ops;
+    struct pony_seal *seal;
+    uint8_t *opened; /**< [PONY_MTU_MAX] the packet being worked on, decrypted */
     struct base_wheel wheel;
     struct base_rng rng;
     uint64_t counters[PONY_FLOW_N_COUNTERS];

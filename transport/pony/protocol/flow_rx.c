@@ -165,6 +165,7 @@ static void note_life(struct pony_flow *flow, uint64_t now_ns)
     flow->n_probes = 0;
     flow->n_silent = 0;
     flow->is_doubted = false;
+    flow->doubt = SHM_REASON_NONE;
     flow->owed_since_ns = pony_sent_window_is_idle(&flow->sent) ? UINT64_MAX : now_ns;
     flow->received_pkts++;
 }
@@ -258,6 +259,20 @@ static void on_wrong_state(struct pony_flow *flow, const struct pony_arrival *ar
     flow->dropped++;
 }
 
+/* What says that the peer is gone and proves nothing: it is asked. PX-230 */
+static void take_hint(struct pony_flow *flow, enum shm_reason reason)
+{
+    pony_flow_count(flow->table, PONY_FLOW_C_HINTS);
+    if (flow->state != PONY_FLOW_UP) {
+        return;
+    }
+    flow->doubt = reason;
+    if (!flow->is_doubted) { /* else it is being asked already, more and more slowly */
+        flow->is_doubted = true;
+        pony_flow_probe(flow);
+    }
+}
+
 /* RESET with UNKNOWN: names the flow by what we sent, not by our own number. PX-16 */
 static void on_reset_unknown(struct pony_flow_table *table, const struct pony_arrival *arrival)
 {
@@ -272,8 +287,13 @@ static void on_reset_unknown(struct pony_flow_table *table, const struct pony_ar
         if (flow->has_peer && flow->peer_flow == hdr->dst_flow && flow->peer_token == hdr->token &&
             pony_addr_equal(&flow->peer, &arrival->in->from)) {
             bool is_same_life = flow->peer_instance == end.instance;
-            pony_flow_kill(flow, is_same_life ? SHM_REASON_PEER_DEAD : SHM_REASON_PEER_RESTARTED,
-                           false);
+            enum shm_reason reason =
+                is_same_life ? SHM_REASON_PEER_DEAD : SHM_REASON_PEER_RESTARTED;
+            if (table->seal_ops->is_sealing) {
+                take_hint(flow, reason);
+            } else {
+                pony_flow_kill(flow, reason, false);
+            }
             return;
         }
     }
@@ -342,8 +362,7 @@ static flow_handler *const handlers[PONY_FLOW_STATE_MAX][PONY_WIRE_TYPE_MAX] = {
 
 /* clang-format on */
 
-static bool decode(struct pony_flow_table *table, const struct pony_packet_in *in,
-                   struct pony_wire_hdr *hdr, const uint8_t **body)
+static void count_verdict(struct pony_flow_table *table, enum pony_wire_verdict verdict)
 {
     static const enum pony_flow_counter counters[] = {
         [PONY_WIRE_SHORT] = PONY_FLOW_C_DROP_SHORT,
@@ -354,12 +373,112 @@ static bool decode(struct pony_flow_table *table, const struct pony_packet_in *i
         [PONY_WIRE_LENGTH] = PONY_FLOW_C_DROP_LENGTH,
         [PONY_WIRE_SACK] = PONY_FLOW_C_DROP_SACK,
     };
+
+    pony_flow_count(table, counters[verdict]);
+}
+
+static bool decode(struct pony_flow_table *table, const struct pony_packet_in *in,
+                   struct pony_wire_hdr *hdr, const uint8_t **body)
+{
     enum pony_wire_verdict verdict =
         pony_wire_decode_as(&table->versions, in->data, in->len, hdr, body);
     if (verdict != PONY_WIRE_OK) {
-        pony_flow_count(table, counters[verdict]);
+        count_verdict(table, verdict);
     }
     return verdict == PONY_WIRE_OK;
+}
+
+/* The flow that a packet names, if it has the token; else the sender is told. */
+static struct pony_flow *find_flow(struct pony_flow_table *table,
+                                   const struct pony_arrival *arrival)
+{
+    const struct pony_wire_hdr *hdr = arrival->hdr;
+    struct pony_flow *flow = pony_flow_find(table, hdr->dst_flow);
+    if (flow != NULL && flow->token == hdr->token) {
+        return flow;
+    }
+    pony_flow_count(table, flow == NULL ? PONY_FLOW_C_DROP_UNKNOWN_FLOW : PONY_FLOW_C_DROP_TOKEN);
+    reply_unknown(table, arrival);
+    return NULL;
+}
+
+/* On a secured flow only what begins it may be readable. PX-203, PX-230 */
+static bool may_be_readable(struct pony_flow *flow, const struct pony_wire_hdr *hdr)
+{
+    if (!flow->table->seal_ops->is_sealing || hdr->type == PONY_WIRE_HELLO_OK ||
+        hdr->type == PONY_WIRE_REFUSE) {
+        return true;
+    }
+    pony_flow_count(flow->table, PONY_FLOW_C_DROP_UNSEALED);
+    flow->dropped++;
+    if (hdr->type == PONY_WIRE_RESET) {
+        take_hint(flow, SHM_REASON_PEER_DEAD);
+    }
+    return false;
+}
+
+static bool open_packet(struct pony_flow *flow, const struct pony_seal_in *in)
+{
+    static const enum pony_flow_counter counters[] = {
+        [PONY_SEAL_MODE] = PONY_FLOW_C_DROP_SECURITY,
+        [PONY_SEAL_KEY] = PONY_FLOW_C_DROP_SECURITY,
+        [PONY_SEAL_CIPHER] = PONY_FLOW_C_DROP_SECURITY,
+        [PONY_SEAL_MALFORMED] = PONY_FLOW_C_DROP_SECURITY,
+        [PONY_SEAL_FORGED] = PONY_FLOW_C_DROP_FORGED,
+        [PONY_SEAL_OLD_KEY] = PONY_FLOW_C_DROP_OLD_KEY,
+        [PONY_SEAL_REPLAYED] = PONY_FLOW_C_DROP_REPLAYED,
+        [PONY_SEAL_BUSY] = PONY_FLOW_C_DROP_SECURITY,
+    };
+    struct pony_flow_table *table = flow->table;
+    if (!flow->has_peer || flow->state == PONY_FLOW_ENDING) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_STATE);
+        flow->dropped++;
+        return false;
+    }
+    enum pony_seal_verdict verdict =
+        table->seal_ops->open(table->seal, flow->idx, in, table->opened);
+    if (verdict != PONY_SEAL_OK) {
+        pony_flow_count(table, counters[verdict]);
+        flow->dropped++;
+    }
+    return verdict == PONY_SEAL_OK;
+}
+
+/* Whose tag is right was made by the peer: from there on it is a packet like any other. */
+static void on_sealed(struct pony_flow_table *table, struct pony_arrival *arrival)
+{
+    const struct pony_packet_in *in = arrival->in;
+    struct pony_sealed_outer outer;
+    enum pony_wire_verdict verdict =
+        pony_sealed_decode_outer(&table->versions, in->data, in->len, &outer);
+    if (verdict != PONY_WIRE_OK) {
+        count_verdict(table, verdict);
+        return;
+    }
+    struct pony_wire_hdr hdr = {.version = outer.version,
+                                .type = PONY_WIRE_SEALED,
+                                .token = outer.token,
+                                .dst_flow = outer.dst_flow};
+    arrival->hdr = &hdr;
+    struct pony_flow *flow = find_flow(table, arrival);
+    if (flow == NULL) {
+        return;
+    }
+    const struct pony_seal_in sealed = {
+        .outer = &outer, .packet = in->data, .len = in->len, .now_ns = arrival->now_ns};
+    if (!open_packet(flow, &sealed)) {
+        return;
+    }
+    uint8_t seen = 0;
+    verdict = pony_sealed_decode_inner(&outer, table->opened,
+                                       in->len - PONY_SEALED_OUTER_BYTES - PONY_SEALED_TAG_BYTES,
+                                       &hdr, &seen, &arrival->body);
+    if (verdict != PONY_WIRE_OK) {
+        count_verdict(table, verdict);
+        return;
+    }
+    table->seal_ops->on_seen(table->seal, flow->idx, seen);
+    handlers[flow->state][hdr.type](flow, arrival);
 }
 
 void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packet_in *in,
@@ -374,6 +493,10 @@ void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packe
         pony_flow_count(table, PONY_FLOW_C_DROP_OVERSIZE);
         return;
     }
+    if (pony_wire_is_sealed(in->data, in->len)) {
+        on_sealed(table, &arrival);
+        return;
+    }
     if (!decode(table, in, &hdr, &arrival.body)) {
         return;
     }
@@ -385,14 +508,10 @@ void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packe
         on_reset_unknown(table, &arrival);
         return;
     }
-    struct pony_flow *flow = pony_flow_find(table, hdr.dst_flow);
-    if (flow == NULL || flow->token != hdr.token) {
-        pony_flow_count(table,
-                        flow == NULL ? PONY_FLOW_C_DROP_UNKNOWN_FLOW : PONY_FLOW_C_DROP_TOKEN);
-        reply_unknown(table, &arrival);
-        return;
+    struct pony_flow *flow = find_flow(table, &arrival);
+    if (flow != NULL && may_be_readable(flow, &hdr)) {
+        handlers[flow->state][hdr.type](flow, &arrival);
     }
-    handlers[flow->state][hdr.type](flow, &arrival);
 }
 
 void pony_flows_on_unreachable(struct pony_flow_table *table, const struct pony_addr *to,

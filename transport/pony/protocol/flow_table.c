@@ -34,6 +34,16 @@ static struct pony_wire_versions choose_versions(const struct pony_flow_config *
     return (struct pony_wire_versions){config->version_min, config->version_max};
 }
 
+static enum base_err make_seal(struct pony_flow_table *table, uint64_t now_ns)
+{
+    const struct pony_security *security = table->config.security;
+    enum pony_security_mode mode = security != NULL ? security->mode : PONY_SECURITY_PLAIN;
+    BASE_ENSURE(mode < PONY_SECURITY_MODE_MAX, BASE_E_INVALID);
+    table->seal_ops = pony_seal_all[mode];
+    table->config.security = NULL; /* the caller's; it has been copied */
+    return table->seal_ops->create(security, table->config.max_flows, now_ns, &table->seal);
+}
+
 static enum base_err allocate(struct pony_flow_table *table)
 {
     uint32_t max_flows = table->config.max_flows;
@@ -44,8 +54,10 @@ static enum base_err allocate(struct pony_flow_table *table)
     table->slots = calloc((size_t)max_flows * table->n_slots, sizeof(struct pony_tx_packet *));
     table->addr_mask = base_ceil_pow2_u32(max_flows) - 1;
     table->by_addr = calloc((size_t)table->addr_mask + 1, sizeof(*table->by_addr));
+    table->opened = aligned_alloc(64, PONY_MTU_MAX);
     table->scratch = aligned_alloc(64, (size_t)PONY_TX_BATCH_MAX * PONY_HEAD_BYTES);
-    BASE_ENSURE(table->slots != NULL && table->by_addr != NULL && table->scratch != NULL,
+    BASE_ENSURE(table->slots != NULL && table->by_addr != NULL && table->scratch != NULL &&
+                    table->opened != NULL,
                 BASE_E_NOMEM);
     for (uint32_t i = 0; i <= table->addr_mask; i++) {
         base_list_init(&table->by_addr[i]);
@@ -65,6 +77,9 @@ enum base_err pony_flow_table_create(const struct pony_flow_config *config, uint
         table->config.cc = pony_cc_find(NULL);
     }
     enum base_err err = allocate(table);
+    if (err == BASE_OK) {
+        err = make_seal(table, now_ns);
+    }
     if (err != BASE_OK) {
         pony_flow_table_destroy(table);
         return err;
@@ -89,7 +104,11 @@ void pony_flow_table_destroy(struct pony_flow_table *table)
     if (table == NULL) {
         return;
     }
+    if (table->seal_ops != NULL) {
+        table->seal_ops->destroy(table->seal);
+    }
     base_pool_fini(&table->flows);
+    free(table->opened);
     pony_packet_pool_fini(&table->packets);
     free(table->slots);
     free(table->by_addr);
@@ -121,6 +140,21 @@ static void evict_half_open(struct pony_flow_table *table)
     }
 }
 
+/* False: no memory for its keys. */
+static bool begin_seal(struct pony_flow *flow)
+{
+    struct pony_flow_table *table = flow->table;
+    const struct pony_seal_self self = {
+        .instance = table->config.instance,
+        .token = flow->token,
+        .flow = flow->number,
+        .first_seq = flow->first_seq,
+        .version_min = table->versions.min,
+        .version_max = table->versions.max,
+    };
+    return table->seal_ops->begin(table->seal, flow->idx, &self);
+}
+
 struct pony_flow *pony_flow_new(struct pony_flow_table *table, const struct pony_addr *peer,
                                 enum pony_flow_state state, uint64_t now_ns)
 {
@@ -139,14 +173,18 @@ struct pony_flow *pony_flow_new(struct pony_flow_table *table, const struct pony
     flow->number = (base_pool_gen(flow) >> 1) << 16 | idx;
     flow->token = make_token(table);
     flow->peer = *peer;
+    /* Shortly before the wrap: tokens keep strangers out, and what wraps early is tested. PX-20 */
+    flow->first_seq = UINT32_MAX - (uint32_t)base_rng_below(&table->rng, 4096);
+    if (!begin_seal(flow)) {
+        base_pool_give(&table->flows, idx);
+        return NULL;
+    }
     base_list_init(&flow->round_link);
     base_list_init(&flow->starve_link);
     base_list_init(&flow->half_link);
     base_list_add_tail(pony_flow_bucket(table, peer), &flow->addr_link);
     base_timer_init(&flow->timer, NULL);
     flow->state = PONY_FLOW_ENDING; /* none yet: set_state counts from here */
-    /* Shortly before the wrap: tokens keep strangers out, and what wraps early is tested. PX-20 */
-    flow->first_seq = UINT32_MAX - (uint32_t)base_rng_below(&table->rng, 4096);
     pony_sent_window_init(&flow->sent, &table->slots[(size_t)idx * table->n_slots], table->n_slots,
                           flow->first_seq);
     pony_rtt_init(&flow->rtt, config->rto_min_ns, config->rto_max_ns, now_ns);
@@ -217,6 +255,7 @@ void pony_flow_free(struct pony_flow *flow)
     base_list_del(&flow->starve_link);
     base_list_del(&flow->addr_link);
     base_wheel_del(&table->wheel, &flow->timer);
+    table->seal_ops->end(table->seal, flow->idx);
     base_pool_give(&table->flows, flow->idx);
 }
 

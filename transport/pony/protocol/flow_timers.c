@@ -136,7 +136,8 @@ static void on_timer_up(struct pony_flow *flow, uint64_t now_ns)
 {
     if (now_ns >= dead_deadline_ns(flow)) {
         if (is_dead(flow, now_ns)) {
-            pony_flow_kill(flow, SHM_REASON_PEER_DEAD, true);
+            bool is_told = flow->is_doubted && flow->doubt != SHM_REASON_NONE;
+            pony_flow_kill(flow, is_told ? flow->doubt : SHM_REASON_PEER_DEAD, true);
             return;
         }
     }
@@ -163,7 +164,8 @@ static void on_timer_hello(struct pony_flow *flow, uint64_t now_ns)
 {
     uint64_t end_ns = flow->hello_start_ns + flow->table->config.hello_timeout_ns;
     if (now_ns >= end_ns) {
-        pony_flow_kill(flow, SHM_REASON_UNREACHABLE, false);
+        bool is_refused = flow->refused != SHM_REASON_NONE;
+        pony_flow_kill(flow, is_refused ? flow->refused : SHM_REASON_UNREACHABLE, false);
         return;
     }
     if (flow->state == PONY_FLOW_HELLO_SENT && now_ns >= flow->hello_next_ns) {

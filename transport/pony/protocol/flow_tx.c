@@ -67,6 +67,17 @@ static void emit_scratch(struct pony_flow_table *table, const struct pony_addr *
     put_out(table, out);
 }
 
+/* A packet of a secured flow: encrypted into a scratch head, a private copy. PX-220 */
+static void emit_sealed(struct pony_flow *flow, const struct pony_seal_out *sealed,
+                        struct pony_packet_out *out)
+{
+    struct pony_flow_table *table = flow->table;
+    uint8_t *at = next_scratch(table);
+    uint32_t len = table->seal_ops->seal(table->seal, flow->idx, sealed, at);
+    *out = (struct pony_packet_out){.to = flow->peer, .head = at, .head_len = len};
+    put_out(table, out);
+}
+
 static void emit_reply(struct pony_flow_table *table, const struct pony_reply *reply,
                        struct pony_packet_out *out)
 {
@@ -85,6 +96,7 @@ static void emit_reply(struct pony_flow_table *table, const struct pony_reply *r
         .reason = reply->reason,
         .version_min = table->versions.min,
         .version_max = table->versions.max,
+        .mode = (uint8_t)(reply->type == PONY_WIRE_REFUSE ? table->seal_ops->mode : 0),
         .instance = table->config.instance,
     };
     pony_wire_encode_end(&end, head + PONY_HEAD_ROOM);
@@ -93,8 +105,32 @@ static void emit_reply(struct pony_flow_table *table, const struct pony_reply *r
 }
 
 /* The last packet of a flow, which is gone afterwards. */
-static void emit_reset(struct pony_flow *flow, struct pony_packet_out *out)
+static void emit_sealed_reset(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
 {
+    uint8_t body[PONY_WIRE_END_BYTES];
+    struct pony_wire_hdr hdr;
+    const struct pony_wire_end end = {
+        .reason = (uint8_t)flow->end_reason,
+        .version_min = flow->table->versions.min,
+        .version_max = flow->table->versions.max,
+        .instance = flow->table->config.instance,
+    };
+    make_header(flow, PONY_WIRE_RESET, now_ns, &hdr);
+    hdr.body_len = sizeof(body);
+    pony_wire_encode_end(&end, body);
+    pony_flow_count(flow->table, PONY_FLOW_C_TX_RESETS);
+    const struct pony_seal_out sealed = {
+        .hdr = &hdr, .body = body, .body_len = sizeof(body), .now_ns = now_ns};
+    emit_sealed(flow, &sealed, out);
+}
+
+static void emit_reset(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
+{
+    if (flow->table->seal_ops->is_sealing) {
+        emit_sealed_reset(flow, now_ns, out);
+        pony_flow_free(flow);
+        return;
+    }
     struct pony_reply reply = {
         .to = flow->peer,
         .type = PONY_WIRE_RESET,
@@ -120,7 +156,7 @@ static void emit_hello(struct pony_flow *flow, enum pony_wire_type type, uint64_
     hdr.version = PONY_WIRE_HANDSHAKE_VERSION;
     hdr.seq = flow->first_seq; /* also when data went out already: PX-14 */
     hdr.body_len = (uint16_t)(mtu - PONY_WIRE_HDR_BYTES);
-    hdr.covered_len = PONY_WIRE_HELLO_BYTES;
+    hdr.covered_len = (uint16_t)table->seal_ops->hello_bytes;
     if (!is_ok) {
         hdr.dst_flow = 0;
         hdr.token = 0;
@@ -133,11 +169,14 @@ static void emit_hello(struct pony_flow *flow, enum pony_wire_type type, uint64_
         .flow = flow->number,
         .token = flow->token,
         .instance = table->config.instance,
-        .features = flow->features,
+        .features = table->seal_ops->features,
     };
+    uint8_t *packet = head + PONY_HEAD_ROOM - PONY_WIRE_HDR_BYTES;
     pony_wire_encode_hello(&hello, head + PONY_HEAD_ROOM);
     memset(head + PONY_HEAD_ROOM + PONY_WIRE_HELLO_BYTES, 0,
            hdr.body_len - (uint32_t)PONY_WIRE_HELLO_BYTES);
+    pony_wire_encode(&hdr, packet); /* what is authenticated; the checksum comes again below */
+    table->seal_ops->put_hello(table->seal, flow->idx, is_ok, packet);
     pony_flow_count(table, PONY_FLOW_C_TX_HELLOS);
     emit_scratch(table, &flow->peer, &hdr, head, out);
 }
@@ -170,7 +209,12 @@ static void emit_bare(struct pony_flow *flow, enum pony_wire_type type, uint64_t
     hdr.n_sack = (uint8_t)pony_recv_window_sack(&flow->recv, hdr.sack, PONY_WIRE_SACK_WORDS_MAX);
     flow->owes_ack = false;
     flow->sent_pkts++;
-    emit_scratch(flow->table, &flow->peer, &hdr, next_scratch(flow->table), out);
+    if (flow->table->seal_ops->is_sealing) {
+        const struct pony_seal_out sealed = {.hdr = &hdr, .now_ns = now_ns};
+        emit_sealed(flow, &sealed, out);
+    } else {
+        emit_scratch(flow->table, &flow->peer, &hdr, next_scratch(flow->table), out);
+    }
     out->src_port_hint = flow->path;
 }
 
@@ -192,6 +236,35 @@ static void emit_probe(struct pony_flow *flow, uint64_t now_ns, struct pony_pack
     pony_flow_arm(flow, now_ns + pony_rtt_rto_ns(&flow->rtt));
 }
 
+/* Pace and timeout follow from every transmission of a packet that has a number. */
+static void note_data(struct pony_flow *flow, uint64_t now_ns)
+{
+    uint64_t gap_ns = flow->table->config.cc->pacing_gap_ns(flow->cc_state, flow->rtt.srtt_ns);
+    if (gap_ns != 0) {
+        flow->pace_next_ns = now_ns + base_min_u64(gap_ns, flow->table->config.rto_max_ns);
+    }
+    if (flow->sent.n_inflight == 1) { /* nothing was in flight before: its timeout begins */
+        flow->rto_base_ns = now_ns;
+        pony_flow_owe(flow, now_ns);
+        pony_flow_arm(flow, now_ns + pony_rtt_rto_ns(&flow->rtt));
+    }
+}
+
+/* In the open: the header before the frames, the payload where the application has it. */
+static void emit_open(struct pony_flow *flow, const struct pony_packet *p,
+                      const struct pony_wire_hdr *hdr, struct pony_packet_out *out)
+{
+    uint32_t hdr_len = pony_wire_hdr_len(hdr->n_sack);
+    uint8_t *at = p->head + PONY_HEAD_ROOM - hdr_len;
+    pony_wire_encode(hdr, at);
+    out->to = flow->peer;
+    out->head = at;
+    out->payload = p->payload;
+    out->head_len = hdr_len + p->head_len - (uint32_t)PONY_HEAD_ROOM;
+    out->payload_len = p->payload_len;
+    put_out(flow->table, out);
+}
+
 /* A packet that has its number, sent for the first time or again: a fresh header each time. */
 static void emit_data(struct pony_flow *flow, struct pony_tx_packet *packet, uint64_t now_ns,
                       struct pony_packet_out *out)
@@ -206,33 +279,28 @@ static void emit_data(struct pony_flow *flow, struct pony_tx_packet *packet, uin
     if (flow->owes_ack) {
         /* What SACK words the packet has room for; if that is not all, an ACK follows. */
         uint32_t need = pony_recv_window_n_sack(&flow->recv);
-        uint32_t room = (flow->tx_mtu - PONY_WIRE_HDR_BYTES - hdr.body_len) / 8;
+        uint32_t room = (pony_flow_room_max(flow) - hdr.body_len) / 8;
         hdr.n_sack =
             (uint8_t)pony_recv_window_sack(&flow->recv, hdr.sack, base_min_u32(need, room));
         flow->owes_ack = need > room;
     }
-    uint32_t hdr_len = pony_wire_hdr_len(hdr.n_sack);
-    uint8_t *at = p->head + PONY_HEAD_ROOM - hdr_len;
-    pony_wire_encode(&hdr, at);
-    out->to = flow->peer;
-    out->head = at;
-    out->payload = p->payload;
-    out->head_len = hdr_len + in_head;
-    out->payload_len = p->payload_len;
+    if (flow->table->seal_ops->is_sealing) {
+        const struct pony_seal_out sealed = {
+            .hdr = &hdr,
+            .body = p->head + PONY_HEAD_ROOM,
+            .payload = p->payload,
+            .body_len = in_head,
+            .payload_len = p->payload_len,
+            .now_ns = now_ns,
+        };
+        emit_sealed(flow, &sealed, out);
+    } else {
+        emit_open(flow, p, &hdr, out);
+    }
     out->src_port_hint = flow->path;
     flow->sent_pkts++;
     flow->last_use_ns = now_ns;
-    put_out(flow->table, out);
-
-    uint64_t gap_ns = flow->table->config.cc->pacing_gap_ns(flow->cc_state, flow->rtt.srtt_ns);
-    if (gap_ns != 0) {
-        flow->pace_next_ns = now_ns + base_min_u64(gap_ns, flow->table->config.rto_max_ns);
-    }
-    if (flow->sent.n_inflight == 1) { /* nothing was in flight before: its timeout begins */
-        flow->rto_base_ns = now_ns;
-        pony_flow_owe(flow, now_ns);
-        pony_flow_arm(flow, now_ns + pony_rtt_rto_ns(&flow->rtt));
-    }
+    note_data(flow, now_ns);
 }
 
 static bool is_window_open(const struct pony_flow *flow)
@@ -280,7 +348,7 @@ static bool fill(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out
     base_assert(p->head_len + p->payload_len > PONY_HEAD_ROOM);
     base_assert(p->head_len + p->payload_len - PONY_HEAD_ROOM <= room);
     packet->frames_len = p->head_len - (uint32_t)PONY_HEAD_ROOM;
-    if (table->config.full_checksum && p->payload_len > 0) {
+    if (table->config.full_checksum && p->payload_len > 0 && !table->seal_ops->is_sealing) {
         /* The checksum must not depend on bytes that may change: take them now. */
         memcpy(p->head + p->head_len, p->payload, p->payload_len);
         p->head_len = (uint16_t)(p->head_len + p->payload_len);
@@ -339,7 +407,7 @@ static bool next_of_up(struct pony_flow *flow, uint64_t now_ns, struct pony_pack
 static bool next_of(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
 {
     if (flow->state == PONY_FLOW_ENDING) {
-        emit_reset(flow, out);
+        emit_reset(flow, now_ns, out);
         return true;
     }
     return next_hello(flow, now_ns, out) ||

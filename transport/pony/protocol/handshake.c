@@ -36,22 +36,105 @@ static uint8_t choose_version(const struct pony_flow_table *table,
     return lo <= hi ? hi : 0;
 }
 
+static void name_peer(const struct pony_addr *peer, char *name)
+{
+    struct shm_addr addr = {.udp_port = peer->udp_port};
+    memcpy(addr.ip, peer->ip, sizeof(addr.ip));
+    pony_address_format_peer(&addr, name);
+}
+
+static struct base_log_place log_place(struct pony_flow_table *table, uint64_t now_ns)
+{
+    return (struct base_log_place){.log = table->config.log,
+                                   .limit = &table->log_limit,
+                                   .now_ns = now_ns,
+                                   .component = "pony"};
+}
+
 /* Both ends say it, so that whoever looks into either log knows which snapd is to be renewed. */
 static void log_no_version(struct pony_flow_table *table, const struct pony_addr *peer,
                            const struct pony_wire_versions *theirs, uint64_t now_ns)
 {
     char name[PONY_ADDRESS_MAX];
-    struct shm_addr addr = {.udp_port = peer->udp_port};
-    memcpy(addr.ip, peer->ip, sizeof(addr.ip));
-    pony_address_format_peer(&addr, name);
-    const struct base_log_place place = {.log = table->config.log,
-                                         .limit = &table->log_limit,
-                                         .now_ns = now_ns,
-                                         .component = "pony"};
+    const struct base_log_place place = log_place(table, now_ns);
+    name_peer(peer, name);
     base_logf_limited(&place, BASE_LOG_WARN,
                       "%s speaks versions %u to %u of Pony Express, this engine %u to %u: no flow "
                       "until one of the two snapds is renewed",
                       name, theirs->min, theirs->max, table->versions.min, table->versions.max);
+}
+
+/* PX-202: both ends say what the other wanted. */
+static void log_refused(struct pony_flow_table *table, const struct pony_addr *peer,
+                        enum pony_security_mode peers, uint64_t now_ns)
+{
+    char name[PONY_ADDRESS_MAX];
+    const struct base_log_place place = log_place(table, now_ns);
+    name_peer(peer, name);
+    base_logf_limited(&place, BASE_LOG_WARN,
+                      "%s refused a flow: it wants mode %s, this engine mode %s, with the same "
+                      "cluster key; compare [security] in the snapd.conf of both",
+                      name, pony_security_mode_name(peers), table->seal_ops->name);
+}
+
+static void log_refusing(struct pony_flow_table *table, const struct pony_addr *peer,
+                         enum pony_security_mode peers, enum pony_seal_verdict why, uint64_t now_ns)
+{
+    char name[PONY_ADDRESS_MAX];
+    const struct base_log_place place = log_place(table, now_ns);
+    name_peer(peer, name);
+    base_logf_limited(&place, BASE_LOG_WARN,
+                      "no flow with %s: %s (it: mode %s, this engine: mode %s); compare [security] "
+                      "in the snapd.conf of both",
+                      name, pony_seal_verdict_text(why), pony_security_mode_name(peers),
+                      table->seal_ops->name);
+}
+
+static struct pony_seal_hello seal_hello(const struct pony_arrival *arrival,
+                                         const struct pony_wire_hello *hello)
+{
+    return (struct pony_seal_hello){
+        .packet = arrival->in->data,
+        .covered = PONY_WIRE_HDR_BYTES + (uint32_t)arrival->hdr->covered_len,
+        .is_ok = arrival->hdr->type == PONY_WIRE_HELLO_OK,
+        .first_seq = arrival->hdr->seq,
+        .hello = hello,
+    };
+}
+
+static enum pony_security_mode mode_of(uint64_t features)
+{
+    return features == 0                       ? PONY_SECURITY_PLAIN
+           : features == PONY_WIRE_FEATURE_PSK ? PONY_SECURITY_PSK
+                                               : PONY_SECURITY_MODE_MAX;
+}
+
+/* May its sender speak with us at all? Counted and logged if not. PX-202, PX-211 */
+static enum pony_seal_verdict check_seal(struct pony_flow_table *table,
+                                         const struct pony_arrival *arrival,
+                                         const struct pony_wire_hello *hello)
+{
+    const struct pony_seal_hello in = seal_hello(arrival, hello);
+    enum pony_seal_verdict verdict = table->seal_ops->check_hello(table->seal, &in);
+    if (verdict != PONY_SEAL_OK) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_SECURITY);
+        log_refusing(table, &arrival->in->from, mode_of(hello->features), verdict, arrival->now_ns);
+    }
+    return verdict;
+}
+
+/* The keys to share with the sender of a HELLO that may speak with us. */
+static enum pony_seal_verdict agree(struct pony_flow *flow, const struct pony_arrival *arrival,
+                                    const struct pony_wire_hello *hello)
+{
+    struct pony_flow_table *table = flow->table;
+    const struct pony_seal_hello in = seal_hello(arrival, hello);
+    enum pony_seal_verdict verdict =
+        table->seal_ops->agree(table->seal, flow->idx, &in, arrival->now_ns);
+    if (verdict != PONY_SEAL_OK) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_SECURITY);
+    }
+    return verdict;
 }
 
 static bool is_same_peer(const struct pony_flow *flow, const struct pony_wire_hello *hello)
@@ -68,7 +151,7 @@ static void learn_peer(struct pony_flow *flow, const struct pony_wire_hello *hel
     flow->peer_flow = hello->flow;
     flow->peer_token = hello->token;
     flow->peer_instance = hello->instance;
-    flow->features = 0; /* we offer none yet */
+    flow->features = hello->features;
     flow->tx_mtu = base_min_u32(hello->mtu_bytes, flow->table->config.mtu_bytes);
     pony_recv_window_init(&flow->recv, first_seq);
 }
@@ -112,6 +195,39 @@ static struct pony_flow *find_for_hello(struct pony_flow_table *table, const str
     return found;
 }
 
+/* A HELLO that may be answered: to the flow that it is for, or to a new one. */
+static void take_hello(struct pony_flow_table *table, const struct pony_arrival *arrival,
+                       const struct pony_wire_hello *hello, uint8_t version)
+{
+    struct pony_flow *flow = find_for_hello(table, &arrival->in->from, hello);
+    bool is_new = flow == NULL;
+    if (is_new) {
+        flow = pony_flow_new(table, &arrival->in->from, PONY_FLOW_HELLO_RECEIVED, arrival->now_ns);
+        if (flow == NULL) {
+            refuse(table, arrival, hello, SHM_REASON_NO_MEMORY);
+            return;
+        }
+        pony_flow_arm(flow, arrival->now_ns + table->config.hello_timeout_ns);
+    }
+    if (flow->state != PONY_FLOW_UP) { /* nothing in a HELLO is proven: no echo once up */
+        enum pony_seal_verdict verdict = agree(flow, arrival, hello);
+        if (verdict == PONY_SEAL_CIPHER) {
+            refuse(table, arrival, hello, SHM_REASON_SECURITY);
+        }
+        if (verdict != PONY_SEAL_OK) {
+            if (is_new) {
+                pony_flow_kill(flow, SHM_REASON_SECURITY, false);
+            }
+            return;
+        }
+        learn_peer(flow, hello, arrival->hdr->seq);
+        flow->version = version;
+        pony_flow_note_echo(flow, arrival);
+    }
+    flow->needs_hello_ok = true;
+    pony_flow_activate(flow);
+}
+
 void pony_flow_on_hello(struct pony_flow_table *table, const struct pony_arrival *arrival)
 {
     struct pony_wire_hello hello;
@@ -121,6 +237,13 @@ void pony_flow_on_hello(struct pony_flow_table *table, const struct pony_arrival
         pony_flow_count(table, PONY_FLOW_C_DROP_HELLO);
         return;
     }
+    enum pony_seal_verdict verdict = check_seal(table, arrival, &hello);
+    if (verdict == PONY_SEAL_MODE || verdict == PONY_SEAL_KEY) {
+        refuse(table, arrival, &hello, SHM_REASON_SECURITY);
+    }
+    if (verdict != PONY_SEAL_OK) {
+        return;
+    }
     uint8_t version = choose_version(table, &hello);
     if (version == 0) {
         const struct pony_wire_versions theirs = {hello.version_min, hello.version_max};
@@ -128,22 +251,7 @@ void pony_flow_on_hello(struct pony_flow_table *table, const struct pony_arrival
         refuse(table, arrival, &hello, SHM_REASON_VERSION);
         return;
     }
-    struct pony_flow *flow = find_for_hello(table, &arrival->in->from, &hello);
-    if (flow == NULL) {
-        flow = pony_flow_new(table, &arrival->in->from, PONY_FLOW_HELLO_RECEIVED, arrival->now_ns);
-        if (flow == NULL) {
-            refuse(table, arrival, &hello, SHM_REASON_NO_MEMORY);
-            return;
-        }
-        pony_flow_arm(flow, arrival->now_ns + table->config.hello_timeout_ns);
-    }
-    if (flow->state != PONY_FLOW_UP) { /* nothing in a HELLO is proven: no echo once up */
-        learn_peer(flow, &hello, arrival->hdr->seq);
-        flow->version = version;
-        pony_flow_note_echo(flow, arrival);
-    }
-    flow->needs_hello_ok = true;
-    pony_flow_activate(flow);
+    take_hello(table, arrival, &hello, version);
 }
 
 void pony_flow_on_hello_ok(struct pony_flow *flow, const struct pony_arrival *arrival)
@@ -155,6 +263,10 @@ void pony_flow_on_hello_ok(struct pony_flow *flow, const struct pony_arrival *ar
         hello.mtu_bytes < PONY_MTU_MIN || hello.mtu_bytes > table->config.mtu_bytes ||
         hello.mtu_bytes != arrival->in->len) {
         pony_flow_count(table, PONY_FLOW_C_DROP_HELLO);
+        return;
+    }
+    if (check_seal(table, arrival, &hello) != PONY_SEAL_OK ||
+        agree(flow, arrival, &hello) != PONY_SEAL_OK) {
         return;
     }
     learn_peer(flow, &hello, arrival->hdr->seq);
@@ -178,6 +290,10 @@ void pony_flow_on_hello_ok_again(struct pony_flow *flow, const struct pony_arriv
         pony_flow_count(flow->table, PONY_FLOW_C_DROP_HELLO);
         return;
     }
+    if (check_seal(flow->table, arrival, &hello) != PONY_SEAL_OK ||
+        agree(flow, arrival, &hello) != PONY_SEAL_OK) {
+        return;
+    }
     pony_flow_note_echo(flow, arrival);
     flow->owes_ack = true;
     pony_flow_activate(flow);
@@ -194,8 +310,22 @@ void pony_flow_on_refuse(struct pony_flow *flow, const struct pony_arrival *arri
         const struct pony_wire_versions theirs = {end.version_min, end.version_max};
         log_no_version(flow->table, &flow->peer, &theirs, arrival->now_ns);
     }
-    bool is_known = end.reason == SHM_REASON_VERSION || end.reason == SHM_REASON_NO_MEMORY;
-    pony_flow_kill(flow, is_known ? (enum shm_reason)end.reason : SHM_REASON_PROTOCOL, false);
+    bool is_known = end.reason == SHM_REASON_VERSION || end.reason == SHM_REASON_NO_MEMORY ||
+                    end.reason == SHM_REASON_SECURITY;
+    enum shm_reason reason = is_known ? (enum shm_reason)end.reason : SHM_REASON_PROTOCOL;
+    struct pony_flow_table *table = flow->table;
+    if (reason == SHM_REASON_SECURITY) {
+        enum pony_security_mode peers = end.mode < PONY_SECURITY_MODE_MAX
+                                            ? (enum pony_security_mode)end.mode
+                                            : PONY_SECURITY_MODE_MAX;
+        log_refused(table, &flow->peer, peers, arrival->now_ns);
+    }
+    if (table->seal_ops->is_sealing) {
+        flow->refused = reason; /* anybody can say so: ask on, for as long as may be. PX-230 */
+        pony_flow_count(table, PONY_FLOW_C_HINTS);
+        return;
+    }
+    pony_flow_kill(flow, reason, false);
 }
 
 /* What else there is to that address is what the peer has forgotten. PX-19 */
@@ -226,6 +356,7 @@ void pony_flow_come_up(struct pony_flow *flow, uint64_t now_ns)
     flow->last_rx_ns = now_ns;
     flow->last_use_ns = now_ns;
     pony_flow_set_state(flow, PONY_FLOW_UP);
+    table->seal_ops->up(table->seal, flow->idx);
     kill_rivals(flow);
     flow->is_announced = true;
     pony_flow_count(table, PONY_FLOW_C_FLOWS_UP);

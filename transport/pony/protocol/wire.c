@@ -80,10 +80,10 @@ static bool is_handshake(uint8_t type)
 }
 
 /* What the fields mean: only looked at once the CRC says that they are as they were sent. */
-static enum pony_wire_verdict check_fields(const struct pony_wire_versions *versions,
-                                           const struct pony_wire_hdr *hdr)
+enum pony_wire_verdict pony_wire_check(const struct pony_wire_versions *versions,
+                                       const struct pony_wire_hdr *hdr)
 {
-    if (hdr->type == 0 || hdr->type >= PONY_WIRE_TYPE_MAX) {
+    if (hdr->type == 0 || hdr->type >= PONY_WIRE_SEALED) {
         return PONY_WIRE_TYPE;
     }
     bool is_spoken = hdr->version >= versions->min && hdr->version <= versions->max;
@@ -136,7 +136,7 @@ enum pony_wire_verdict pony_wire_decode_as(const struct pony_wire_versions *vers
     for (uint32_t i = 0; i < hdr->n_sack; i++) {
         hdr->sack[i] = base_load_u64(data + pony_wire_hdr_len(i));
     }
-    enum pony_wire_verdict verdict = check_fields(versions, hdr);
+    enum pony_wire_verdict verdict = pony_wire_check(versions, hdr);
     if (verdict == PONY_WIRE_OK) {
         *body = data + hdr_len;
     }
@@ -175,7 +175,7 @@ void pony_wire_encode_end(const struct pony_wire_end *end, uint8_t *at)
     at[0] = end->reason;
     at[1] = end->version_min;
     at[2] = end->version_max;
-    at[3] = 0;
+    at[3] = end->mode;
     base_store_u32(at + 4, 0);
     base_store_u64(at + 8, end->instance);
 }
@@ -188,6 +188,7 @@ bool pony_wire_decode_end(const uint8_t *body, uint32_t len, struct pony_wire_en
     end->reason = body[0];
     end->version_min = body[1];
     end->version_max = body[2];
+    end->mode = body[3];
     end->instance = base_load_u64(body + 8);
     return true;
 }
@@ -195,7 +196,7 @@ bool pony_wire_decode_end(const uint8_t *body, uint32_t len, struct pony_wire_en
 const char *pony_wire_type_name(uint8_t type)
 {
     static const char *const names[PONY_WIRE_TYPE_MAX] = {
-        "?", "HELLO", "HELLO_OK", "REFUSE", "DATA", "ACK", "PROBE", "RESET",
+        "?", "HELLO", "HELLO_OK", "REFUSE", "DATA", "ACK", "PROBE", "RESET", "SEALED",
     };
     return names[type < PONY_WIRE_TYPE_MAX ? type : 0];
 }

@@ -22,7 +22,8 @@ enum pony_wire_type {
     PONY_WIRE_ACK = 5,
     PONY_WIRE_PROBE = 6,
     PONY_WIRE_RESET = 7,
-    PONY_WIRE_TYPE_MAX = 8
+    PONY_WIRE_SEALED = 8, /**< encrypted: what it is stands inside; wire_sealed.h */
+    PONY_WIRE_TYPE_MAX = 9
 };
 
 enum {
@@ -48,6 +49,9 @@ enum {
     PONY_WIRE_VERSION_MIN = 1,       /**< what this code speaks on established flows */
     PONY_WIRE_VERSION_MAX = 1
 };
+
+/** Bits of pony_wire_hello.features. Who does not know one of them refuses. */
+#define PONY_WIRE_FEATURE_PSK UINT64_C(1) /* secured with a cluster key, and only so: PX-202 */
 
 struct pony_wire_hdr {
     uint8_t version;
@@ -85,6 +89,7 @@ struct pony_wire_end {
     uint8_t reason; /**< enum shm_reason */
     uint8_t version_min;
     uint8_t version_max;
+    uint8_t mode; /**< REFUSE: enum pony_security_mode that the sender wants */
     uint64_t instance;
 };
 
@@ -98,6 +103,12 @@ enum pony_wire_verdict {
     PONY_WIRE_LENGTH,   /**< the lengths contradict each other or the datagram */
     PONY_WIRE_SACK      /**< too many SACK words, or the last one is empty */
 };
+
+/** Is it a sealed packet, for wire_sealed.h? */
+static inline bool pony_wire_is_sealed(const uint8_t *data, uint32_t len)
+{
+    return len >= PONY_WIRE_HDR_BYTES && data[5] == PONY_WIRE_SEALED;
+}
 
 static inline uint32_t pony_wire_hdr_len(uint32_t n_sack)
 {
@@ -128,6 +139,10 @@ enum pony_wire_verdict pony_wire_decode_as(const struct pony_wire_versions *vers
 /** The same for PONY_WIRE_VERSION_MIN..MAX. */
 enum pony_wire_verdict pony_wire_decode(const uint8_t *data, uint32_t len,
                                         struct pony_wire_hdr *hdr, const uint8_t **body);
+
+/** What the fields of a header mean, whatever brought them here. Part of pony_wire_decode. */
+enum pony_wire_verdict pony_wire_check(const struct pony_wire_versions *versions,
+                                       const struct pony_wire_hdr *hdr);
 
 void pony_wire_encode_hello(const struct pony_wire_hello *hello, uint8_t *at);
 /** False: too short, or a field out of range. */

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HELLO and HELLO_OK of mode psk. Either end may have spoken first, or both at once, so nothing
+ * depends on who did: each end has one public key for a flow, describes itself in the same 64
+ * bytes whether it asks or answers, and the keys come from both descriptions. PX-210..PX-217
+ */
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/endian.h"
+#include "transport/pony/protocol/psk_internal.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <string.h>
+
+enum {
+    FROM = 4, /* MACs leave out the checksum */
+    MAC_AT = PONY_WIRE_HDR_BYTES + PONY_HELLO_MAC_AT,
+    CONFIRM_AT = PONY_WIRE_HDR_BYTES + PONY_HELLO_CONFIRM_AT
+};
+
+static const struct pony_psk_keys *find_key(const struct pony_seal *seal, uint32_t id)
+{
+    for (uint32_t i = 0; i < seal->security.n_psks; i++) {
+        if (seal->security.psks[i].id == id) {
+            return &seal->keys[i];
+        }
+    }
+    return NULL;
+}
+
+bool pony_psk_begin(struct pony_seal *seal, uint32_t idx, const struct pony_seal_self *self)
+{
+    struct psk_flow *flow = &seal->flows[idx];
+    uint8_t secret[PONY_PUBLIC_KEY_BYTES];
+    size_t n = sizeof(flow->public_key);
+    pony_aead_flow_reset(&flow->aead);
+    flow->has_begun = true;
+    flow->has_keys = false;
+    flow->key_id = 0;
+    flow->self = *self;
+    seal->security.random(seal->security.random_ctx, secret, sizeof(secret));
+    flow->private_key =
+        EVP_PKEY_new_raw_private_key_ex(NULL, "X25519", NULL, secret, sizeof(secret));
+    OPENSSL_cleanse(secret, sizeof(secret));
+    if (flow->private_key == NULL ||
+        EVP_PKEY_get_raw_public_key(flow->private_key, flow->public_key, &n) != 1) {
+        ERR_clear_error();
+        EVP_PKEY_free(flow->private_key);
+        flow->private_key = NULL;
+        return false;
+    }
+    return true;
+}
+
+/* What an end is on a flow, for the transcript: 64 bytes, PX-213. */
+static void describe(const struct pony_seal_self *self, const struct pony_wire_hello_psk *psk,
+                     uint8_t *at)
+{
+    base_store_u64(at, self->instance);
+    base_store_u64(at + 8, self->token);
+    base_store_u32(at + 16, self->flow);
+    base_store_u32(at + 20, self->first_seq);
+    base_store_u32(at + 24, psk->key_id);
+    at[28] = psk->version_min;
+    at[29] = psk->version_max;
+    at[30] = psk->ciphers;
+    at[31] = psk->cipher_preferred;
+    memcpy(at + 32, psk->public_key, PONY_PUBLIC_KEY_BYTES);
+}
+
+/* What we say of ourselves; from the first time on the key's name stays. */
+static struct pony_wire_hello_psk own_hello(const struct pony_seal *seal, struct psk_flow *flow,
+                                            uint32_t key_id)
+{
+    if (flow->key_id == 0) {
+        flow->key_id = key_id;
+    }
+    struct pony_wire_hello_psk own = {
+        .version_min = flow->self.version_min,
+        .version_max = flow->self.version_max,
+        .ciphers = seal->security.ciphers,
+        .cipher_preferred = seal->security.cipher_preferred,
+        .key_id = flow->key_id,
+    };
+    memcpy(own.public_key, flow->public_key, sizeof(own.public_key));
+    return own;
+}
+
+void pony_psk_put_hello(struct pony_seal *seal, uint32_t idx, bool is_ok, uint8_t *packet)
+{
+    struct psk_flow *flow = &seal->flows[idx];
+    struct pony_wire_hello_psk own = own_hello(seal, flow, seal->security.psks[0].id);
+    pony_wire_encode_hello_psk(&own, packet + PONY_WIRE_HDR_BYTES);
+    const struct pony_bytes first = {packet + FROM, MAC_AT - FROM};
+    pony_kdf_mac(find_key(seal, own.key_id)->hello, &first, 1, packet + MAC_AT);
+    if (!is_ok) {
+        memset(packet + CONFIRM_AT, 0, PONY_MAC_BYTES);
+        return;
+    }
+    const struct pony_bytes all = {packet + FROM, CONFIRM_AT - FROM};
+    pony_kdf_mac(flow->confirm_tx, &all, 1, packet + CONFIRM_AT);
+}
+
+static bool is_mac_right(const uint8_t *key, const uint8_t *packet, uint32_t at)
+{
+    uint8_t mac[PONY_MAC_BYTES];
+    const struct pony_bytes run = {packet + FROM, at - FROM};
+    pony_kdf_mac(key, &run, 1, mac);
+    return CRYPTO_memcmp(mac, packet + at, sizeof(mac)) == 0;
+}
+
+enum pony_seal_verdict pony_psk_check_hello(struct pony_seal *seal,
+                                            const struct pony_seal_hello *in)
+{
+    struct pony_wire_hello_psk peer;
+    if (in->hello->features != PONY_WIRE_FEATURE_PSK) {
+        return PONY_SEAL_MODE;
+    }
+    if (in->covered < PONY_WIRE_HDR_BYTES ||
+        !pony_wire_decode_hello_psk(in->packet + PONY_WIRE_HDR_BYTES,
+                                    in->covered - PONY_WIRE_HDR_BYTES, &peer)) {
+        return PONY_SEAL_MALFORMED;
+    }
+    const struct pony_psk_keys *key = find_key(seal, peer.key_id);
+    if (key == NULL || !is_mac_right(key->hello, in->packet, MAC_AT)) {
+        return PONY_SEAL_KEY;
+    }
+    bool is_range_same =
+        in->hello->version_min == peer.version_min && in->hello->version_max == peer.version_max;
+    return in->is_ok || is_range_same ? PONY_SEAL_OK : PONY_SEAL_MALFORMED;
+}
+
+/* PX-215: AES if it is fast at both ends, else the one that is fast without help. */
+static enum pony_cipher choose_cipher(const struct pony_wire_hello_psk *a,
+                                      const struct pony_wire_hello_psk *b)
+{
+    uint32_t common = a->ciphers & b->ciphers;
+    for (int i = PONY_CIPHER_NONE + 1; i < PONY_CIPHER_MAX; i++) {
+        if (a->cipher_preferred == i && b->cipher_preferred == i && (common >> i & 1) != 0) {
+            return (enum pony_cipher)i;
+        }
+    }
+    if ((common >> PONY_CIPHER_CHACHA20_POLY1305 & 1) != 0) {
+        return PONY_CIPHER_CHACHA20_POLY1305;
+    }
+    return (common >> PONY_CIPHER_AES128_GCM & 1) != 0 ? PONY_CIPHER_AES128_GCM : PONY_CIPHER_NONE;
+}
+
+/* Both descriptions, the smaller one first, and what both ends chose by themselves. */
+struct agreement {
+    uint8_t own[PONY_HELLO_DESCRIPTION_BYTES];
+    uint8_t peer[PONY_HELLO_DESCRIPTION_BYTES];
+    uint8_t version;
+    enum pony_cipher cipher;
+    uint32_t key_id;
+    const uint8_t *peer_public_key;
+    struct pony_sender_keys tx, rx;
+};
+
+static bool agree_secret(const struct psk_flow *flow, const uint8_t *peer_public_key,
+                         uint8_t *secret)
+{
+    size_t n = PONY_HASH_BYTES;
+    EVP_PKEY *peer = EVP_PKEY_new_raw_public_key_ex(NULL, "X25519", NULL, peer_public_key,
+                                                    PONY_PUBLIC_KEY_BYTES);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, flow->private_key, NULL);
+    /* Points that give zero whatever our key is are refused by OpenSSL. */
+    bool is_agreed = peer != NULL && ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
+                     EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
+                     EVP_PKEY_derive(ctx, secret, &n) == 1 && n == PONY_HASH_BYTES;
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(peer);
+    ERR_clear_error();
+    return is_agreed;
+}
+
+static void hash_transcript(const struct agreement *a, uint8_t *out)
+{
+    bool is_own_first = memcmp(a->own, a->peer, sizeof(a->own)) < 0;
+    const uint8_t chosen[4] = {a->version, (uint8_t)a->cipher};
+    uint8_t key_id[4];
+    base_store_u32(key_id, a->key_id);
+    const struct pony_bytes runs[] = {
+        {"snaprpc pony transcript 1", 25},
+        {is_own_first ? a->own : a->peer, sizeof(a->own)},
+        {is_own_first ? a->peer : a->own, sizeof(a->own)},
+        {chosen, sizeof(chosen)},
+        {key_id, sizeof(key_id)},
+    };
+    pony_kdf_hash(runs, BASE_ARRAY_LEN(runs), out);
+}
+
+/* The keys of both directions. */
+static bool derive(struct pony_seal *seal, const struct psk_flow *flow, struct agreement *a)
+{
+    uint8_t agreed[PONY_HASH_BYTES];
+    uint8_t master[PONY_HASH_BYTES];
+    uint8_t transcript[PONY_HASH_BYTES];
+    const struct pony_psk_keys *key = find_key(seal, a->key_id);
+    if (key == NULL || !agree_secret(flow, a->peer_public_key, agreed)) {
+        return false;
+    }
+    hash_transcript(a, transcript);
+    pony_kdf_extract(key->mix, agreed, master);
+    pony_sender_keys_derive(master, transcript, flow->public_key, &a->tx);
+    pony_sender_keys_derive(master, transcript, a->peer_public_key, &a->rx);
+    OPENSSL_cleanse(agreed, sizeof(agreed));
+    OPENSSL_cleanse(master, sizeof(master));
+    return true;
+}
+
+static bool install(struct pony_seal *seal, struct psk_flow *flow, const struct agreement *a,
+                    uint64_t now_ns)
+{
+    const struct pony_aead_setup setup = {
+        .aead = &seal->aead,
+        .cipher = a->cipher,
+        .tx_secret = a->tx.traffic,
+        .rx_secret = a->rx.traffic,
+        .key_packets = seal->security.key_packets,
+        .now_ns = now_ns,
+    };
+    flow->has_keys = pony_aead_flow_set_keys(&flow->aead, &setup);
+    memcpy(flow->confirm_tx, a->tx.confirm, sizeof(flow->confirm_tx));
+    memcpy(flow->confirm_rx, a->rx.confirm, sizeof(flow->confirm_rx));
+    memcpy(flow->peer, a->peer, sizeof(flow->peer));
+    return flow->has_keys;
+}
+
+/* A key agreement takes some 100 us: replayed HELLOs must not keep the engine from its work. */
+static bool take_agreement(struct pony_seal *seal, uint64_t now_ns)
+{
+    const uint64_t step_ns = BASE_NS_PER_S / PSK_AGREEMENTS_PER_S;
+    uint64_t n = base_sub_sat_u64(now_ns, seal->refilled_ns) / step_ns;
+    if (n > 0) {
+        seal->refilled_ns += n * step_ns;
+        seal->n_agreements = (uint32_t)base_min_u64(seal->n_agreements + n, PSK_AGREEMENTS_MAX);
+    }
+    if (seal->n_agreements == 0) {
+        return false;
+    }
+    seal->n_agreements--;
+    return true;
+}
+
+/* What both ends chose, if they could; HELLO_OK must say the same. */
+static enum pony_seal_verdict choose(const struct pony_seal_hello *in,
+                                     const struct pony_wire_hello_psk *own,
+                                     const struct pony_wire_hello_psk *peer, struct agreement *a)
+{
+    uint8_t min = own->version_min > peer->version_min ? own->version_min : peer->version_min;
+    uint8_t max = own->version_max < peer->version_max ? own->version_max : peer->version_max;
+    if (min > max || (in->is_ok && in->hello->version_max != max)) {
+        return PONY_SEAL_MALFORMED;
+    }
+    a->version = max;
+    a->cipher = choose_cipher(own, peer);
+    a->key_id = base_max_u32(own->key_id, peer->key_id);
+    return a->cipher != PONY_CIPHER_NONE ? PONY_SEAL_OK : PONY_SEAL_CIPHER;
+}
+
+static enum pony_seal_verdict confirm(const uint8_t *key, const struct pony_seal_hello *in)
+{
+    return !in->is_ok || is_mac_right(key, in->packet, CONFIRM_AT) ? PONY_SEAL_OK
+                                                                   : PONY_SEAL_FORGED;
+}
+
+enum pony_seal_verdict pony_psk_agree(struct pony_seal *seal, uint32_t idx,
+                                      const struct pony_seal_hello *in, uint64_t now_ns)
+{
+    struct psk_flow *flow = &seal->flows[idx];
+    struct pony_wire_hello_psk peer;
+    struct agreement a;
+    if (!pony_wire_decode_hello_psk(in->packet + PONY_WIRE_HDR_BYTES,
+                                    in->covered - PONY_WIRE_HDR_BYTES, &peer)) {
+        return PONY_SEAL_MALFORMED;
+    }
+    const struct pony_seal_self said = {
+        .instance = in->hello->instance,
+        .token = in->hello->token,
+        .flow = in->hello->flow,
+        .first_seq = in->first_seq,
+    };
+    describe(&said, &peer, a.peer);
+    if (flow->has_keys && memcmp(a.peer, flow->peer, sizeof(a.peer)) == 0) {
+        return confirm(flow->confirm_rx, in);
+    }
+    /* Our own words, sent back to us. */
+    bool is_echo = CRYPTO_memcmp(peer.public_key, flow->public_key, sizeof(peer.public_key)) == 0;
+    if (flow->private_key == NULL || is_echo) {
+        return PONY_SEAL_MALFORMED;
+    }
+    struct pony_wire_hello_psk own = own_hello(seal, flow, peer.key_id);
+    describe(&flow->self, &own, a.own);
+    a.peer_public_key = peer.public_key;
+    enum pony_seal_verdict verdict = choose(in, &own, &peer, &a);
+    if (verdict != PONY_SEAL_OK) {
+        return verdict;
+    }
+    if (!take_agreement(seal, now_ns)) {
+        return PONY_SEAL_BUSY;
+    }
+    verdict = PONY_SEAL_FORGED;
+    if (derive(seal, flow, &a)) {
+        verdict = confirm(a.rx.confirm, in);
+        if (verdict == PONY_SEAL_OK && !install(seal, flow, &a, now_ns)) {
+            verdict = PONY_SEAL_BUSY;
+        }
+        OPENSSL_cleanse(&a, sizeof(a));
+    }
+    return verdict;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PONY_PROTOCOL_SEAL_H
+#define PONY_PROTOCOL_SEAL_H
+
+#include "base/error.h"
+#include "transport/pony/protocol/wire_sealed.h"
+
+#include <stddef.h>
+
+/**
+ * Seal: how flows are secured. One vtable, `plain` or `psk`, for all flows of a table.
+ *
+ * Shape    HELLO and HELLO_OK are written and checked through it; packets of an established flow
+ *          are sealed and opened by it if is_sealing, else they never come here
+ * Slots    a flow's secrets lie in slot `idx`, its index in its table; begin() and end() pair
+ * Threads  one engine
+ * Memory   all at create(), but for what OpenSSL needs for one X25519 key agreement: begin() and
+ *          agree() allocate there, seal() and open() never
+ * Source   docs/protocol.md, PX-201..PX-240
+ */
+
+enum pony_security_mode {
+    PONY_SECURITY_PLAIN,
+    PONY_SECURITY_PSK,
+    PONY_SECURITY_MODE_MAX
+};
+
+enum pony_cipher {
+    PONY_CIPHER_NONE,
+    PONY_CIPHER_AES128_GCM = 1,
+    PONY_CIPHER_CHACHA20_POLY1305 = 2,
+    PONY_CIPHER_MAX
+};
+
+enum {
+    PONY_PSK_BYTES = 32,
+    PONY_PSKS_MAX = 8
+};
+
+/** A key that all snapds of a cluster share. */
+struct pony_psk {
+    uint32_t id; /**< 1..2^32-1: names it on the wire, so that it can be replaced */
+    uint8_t key[PONY_PSK_BYTES];
+};
+
+/** What the administrator decided. Copied by create(). */
+struct pony_security {
+    enum pony_security_mode mode;
+    struct pony_psk psks[PONY_PSKS_MAX]; /**< the first opens flows; all answer */
+    uint32_t n_psks;
+    uint8_t ciphers;              /**< allowed: bits 1 << enum pony_cipher */
+    uint8_t cipher_preferred;     /**< the one that is fast here; among `ciphers` */
+    uint64_t key_packets, key_ns; /**< a key seals that many packets, for that long */
+    /** Unguessable bytes: getrandom in snapd, a seeded generator in the simulator. */
+    void (*random)(void *ctx, void *out, size_t n);
+    void *random_ctx;
+};
+
+enum pony_seal_verdict {
+    PONY_SEAL_OK,
+    PONY_SEAL_MODE,      /**< the peer wants another mode */
+    PONY_SEAL_KEY,       /**< a cluster key that is not ours, or not the same */
+    PONY_SEAL_CIPHER,    /**< no cipher in common */
+    PONY_SEAL_MALFORMED, /**< contradicts itself, or comes from ourselves */
+    PONY_SEAL_FORGED,    /**< the tag is wrong */
+    PONY_SEAL_OLD_KEY,   /**< a generation that is over or not begun */
+    PONY_SEAL_REPLAYED,  /**< seen already, or too old to tell */
+    PONY_SEAL_BUSY       /**< more key agreements than may be; again later */
+};
+
+/** What HELLO and HELLO_OK of a flow say of its own end; constant from begin() on. */
+struct pony_seal_self {
+    uint64_t instance, token;
+    uint32_t flow, first_seq;
+    uint8_t version_min, version_max;
+};
+
+/** A HELLO or HELLO_OK that arrived: `packet` is all of it, `covered` the checked part. */
+struct pony_seal_hello {
+    const uint8_t *packet;
+    uint32_t covered; /**< bytes from packet[0] */
+    bool is_ok;       /**< HELLO_OK */
+    uint32_t first_seq;
+    const struct pony_wire_hello *hello;
+};
+
+/** A packet to be sealed: header, the start of its body, the rest. */
+struct pony_seal_out {
+    const struct pony_wire_hdr *hdr;
+    const uint8_t *body;    /**< body_len bytes of ours */
+    const uint8_t *payload; /**< payload_len bytes of an application: may change, read once */
+    uint32_t body_len, payload_len;
+    uint64_t now_ns;
+};
+
+/** A sealed packet that arrived. */
+struct pony_seal_in {
+    const struct pony_sealed_outer *outer; /**< as decoded from `packet` */
+    const uint8_t *packet;
+    uint32_t len; /**< at least PONY_SEALED_MIN_BYTES */
+    uint64_t now_ns;
+};
+
+struct pony_seal_info {
+    const char *cipher; /**< "aes-128-gcm"; "" in the open */
+    uint32_t tx_generation, rx_generation;
+};
+
+struct pony_seal;
+
+struct pony_seal_ops {
+    const char *name; /**< "plain", "psk": the configuration value */
+    enum pony_security_mode mode;
+    uint64_t features;       /**< in HELLO and HELLO_OK */
+    uint32_t hello_bytes;    /**< of the body of both */
+    uint32_t overhead_bytes; /**< what packets of a flow grow by */
+    bool is_built;   /**< false: create() fails, OpenSSL was not there when this was built */
+    bool is_sealing; /**< packets of a flow go through seal() and open() */
+
+    /** Errors  BASE_E_INVALID, BASE_E_NOMEM, BASE_E_UNSUPPORTED: built without OpenSSL. */
+    enum base_err (*create)(const struct pony_security *security, uint32_t n_slots, uint64_t now_ns,
+                            struct pony_seal **seal);
+    void (*destroy)(struct pony_seal *seal);
+
+    /** A flow begins. False: no memory for its key. */
+    bool (*begin)(struct pony_seal *seal, uint32_t idx, const struct pony_seal_self *self);
+    /** Forgets its secrets. Also of a slot that never began. */
+    void (*end)(struct pony_seal *seal, uint32_t idx);
+    /** It is up: what only the handshake needed is erased. */
+    void (*up)(struct pony_seal *seal, uint32_t idx);
+
+    /** Completes the HELLO or HELLO_OK at `packet`, written but for bytes 32.. of its body and
+     *  the checksum. HELLO_OK only after agree(). */
+    void (*put_hello)(struct pony_seal *seal, uint32_t idx, bool is_ok, uint8_t *packet);
+    /** May its sender speak with us? Cheap, changes nothing. */
+    enum pony_seal_verdict (*check_hello)(struct pony_seal *seal, const struct pony_seal_hello *in);
+    /** Takes the peer that this checked one describes; of HELLO_OK only if it proves that its
+     *  sender has come to the same keys. Changes nothing unless PONY_SEAL_OK. */
+    enum pony_seal_verdict (*agree)(struct pony_seal *seal, uint32_t idx,
+                                    const struct pony_seal_hello *in, uint64_t now_ns);
+
+    /** Writes the sealed packet to `at`, overhead_bytes longer than in the open. Returns its
+     *  length. Cannot fail. */
+    uint32_t (*seal)(struct pony_seal *seal, uint32_t idx, const struct pony_seal_out *out,
+                     uint8_t *at);
+    /** Opens a packet into `plain`: [in->len - PONY_SEALED_OUTER_BYTES - PONY_SEALED_TAG_BYTES]. */
+    enum pony_seal_verdict (*open)(struct pony_seal *seal, uint32_t idx,
+                                   const struct pony_seal_in *in, uint8_t *plain);
+    /** Low byte of the newest generation that the peer says it has received. */
+    void (*on_seen)(struct pony_seal *seal, uint32_t idx, uint8_t seen);
+
+    void (*info)(const struct pony_seal *seal, uint32_t idx, struct pony_seal_info *info);
+};
+
+extern const struct pony_seal_ops pony_seal_plain, pony_seal_psk;
+extern const struct pony_seal_ops *const pony_seal_all[]; /**< by mode; ends with NULL */
+
+/** Mode plain, everything else as it should be for psk but the keys and `random`. */
+void pony_security_init(struct pony_security *security);
+
+/** Is AES done by the processor itself? */
+bool pony_cpu_has_aes(void);
+
+const char *pony_cipher_name(enum pony_cipher cipher);              /**< "" for none */
+const char *pony_security_mode_name(enum pony_security_mode mode);  /**< "?" for an unknown one */
+const char *pony_seal_verdict_text(enum pony_seal_verdict verdict); /**< for the log */
+
+#endif
