@@ -37,11 +37,12 @@ if make_hosts 1500; then
   say "Host A 10.213.0.1 and host B 10.213.0.2: two network namespaces joined by a veth pair."
 else
   server=127.0.0.1:7000
+  listen=0.0.0.0:7000 # at a loopback address only its own snapd would carry calls to it
   say "Network namespaces may not be made here (that takes root): using one host, with two snapds."
 fi
 start_snapd a
 start_snapd b
-start server b "$build/examples/files-server" "$tree" "$server"
+start server b "$build/examples/files-server" "$tree" "${listen:-$server}"
 until_ready server grep -q '^serving' "$work/server.log"
 say "A snapd runs on each. Host B serves $tree by RPC; host A fetches every file of it, 16 calls at"
 say "a time, and compares each with the disk by its hash. Three passes:"

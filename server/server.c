@@ -279,13 +279,21 @@ static uint32_t port_of(const char *address)
     return port <= UINT16_MAX ? (uint32_t)port : 0;
 }
 
-/* Besides the first TCP listener; not having Pony is no error. */
-static void listen_on_pony(struct snap_server *server)
+/* A socket path or a loopback address: nobody on another host can mean it. */
+static bool is_local_address(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0 || strncmp(address, "127.", 4) == 0 ||
+           strncmp(address, "[::1]", 5) == 0;
+}
+
+/* Besides the TCP listeners, and no further than they reach; not having Pony is no error. */
+static void listen_on_pony(struct snap_server *server, bool is_local)
 {
     if (snapi_loop_choice(server->loop) == SNAP_TRANSPORT_TCP) {
         return;
     }
-    if (listen_on(server, SNAP_TRANSPORT_PONY, "") != BASE_OK) {
+    server->is_pony_local = is_local;
+    if (listen_on(server, SNAP_TRANSPORT_PONY, is_local ? "local" : "") != BASE_OK) {
         base_logf(snapi_loop_log(server->loop), BASE_LOG_INFO, "server", "not over Pony: %s",
                   base_error_last_note());
         base_error_clear_note();
@@ -294,6 +302,33 @@ static void listen_on_pony(struct snap_server *server)
     const struct snapi_listener *pony = server->listeners[server->n_listeners - 1].listener;
     (void)snprintf(server->pony_address, sizeof(server->pony_address), "%s",
                    pony->ops->listener_address(pony));
+}
+
+/* A public address joined loopback ones: Pony reaches as far as it from now on. In its place: the
+ * events' argument points there. */
+static void widen_pony(struct snap_server *server)
+{
+    for (uint32_t i = 0; i < server->n_listeners; i++) {
+        struct snapi_server_listener *l = &server->listeners[i];
+        if (l->kind != SNAP_TRANSPORT_PONY) {
+            continue;
+        }
+        struct snapi_listener *local = l->listener;
+        struct snapi_transport *pony = snapi_loop_transport(server->loop, SNAP_TRANSPORT_PONY);
+        if (pony->ops->listen(pony, "", &snapi_server_listener_events, l, &l->listener) !=
+            BASE_OK) {
+            l->listener = local;
+            base_logf(snapi_loop_log(server->loop), BASE_LOG_WARN, "server",
+                      "over Pony for this host only: %s", base_error_last_note());
+            base_error_clear_note();
+            return;
+        }
+        local->ops->unlisten(local);
+        server->is_pony_local = false;
+        (void)snprintf(server->pony_address, sizeof(server->pony_address), "%s",
+                       l->listener->ops->listener_address(l->listener));
+        snapi_server_say_hello(server);
+    }
 }
 
 struct listen {
@@ -321,10 +356,13 @@ static void do_listen(struct snap_loop *loop, void *arg)
         return;
     }
     const struct snapi_listener *made = server->listeners[server->n_listeners - 1].listener;
+    bool is_local = is_local_address(listen->address);
     if (is_first) {
         atomic_store_explicit(&server->port, port_of(made->ops->listener_address(made)),
                               memory_order_relaxed);
-        listen_on_pony(server);
+        listen_on_pony(server, is_local);
+    } else if (!is_local && server->is_pony_local) {
+        widen_pony(server);
     }
 }
 

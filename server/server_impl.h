@@ -48,6 +48,7 @@ struct snap_server {
     struct snapi_waiter *stop_waiter; /**< snap_server_stop(); NULL: nobody waits */
     struct snapi_server_listener listeners[SNAPI_SERVER_LISTENERS_MAX];
     uint32_t n_listeners;
+    bool is_pony_local; /**< every address so far is a loopback one or a path */
     char pony_address[SNAPI_FRAME_TEXT_MAX + 1]; /**< what HELLO says; "" none */
     struct base_list conns;
     struct base_list calls;

@@ -107,7 +107,8 @@ struct snapi_transport_ops {
     enum snapi_transport_state (*state)(const struct snapi_transport *transport,
                                         const char **reason);
 
-    /** Listens at `address`. For tcp "host:port" or "unix:/path"; for pony "" (any). In use:
+    /** Listens at `address`. For tcp "host:port" or "unix:/path"; for pony "" (any) or "local"
+     *  (applications of this host only). In use:
      *  BASE_E_IN_USE; form: BASE_E_INVALID; more in base_error_last_note(). */
     enum base_err (*listen)(struct snapi_transport *transport, const char *address,
                             const struct snapi_listener_events *events, void *arg,

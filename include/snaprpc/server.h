@@ -50,7 +50,8 @@ SNAP_API SNAP_MUST_USE struct snap_status snap_server_add(struct snap_server *se
 /**
  * Listens at `address`: "0.0.0.0:7000", "[::]:7000", "127.0.0.1:0" (any free port), "unix:/path".
  * Where this host has a snapd, the server is reachable over Pony too, and says so to clients
- * that come over TCP; when snapd comes later, from then on.
+ * that come over TCP; when snapd comes later, from then on. A server that listens at loopback
+ * addresses and paths only is reachable over Pony only from this host's snapd.
  *
  * Errors  INVALID_ARGUMENT; ALREADY_EXISTS the address is in use; PERMISSION_DENIED
  */

@@ -16,7 +16,9 @@ enum sent {
 socklen_t udp_name_from(const struct snapd_udp *udp, const struct pony_addr *addr,
                         union udp_name *name)
 {
-    if (udp->is_v6) {
+    /* An IPv6 address on a socket that has none: the kernel refuses it (EAFNOSUPPORT). Its last four
+     * bytes would be somebody else's IPv4 address. */
+    if (udp->is_v6 || !pony_addr_is_v4(addr)) {
         name->v6 =
             (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(addr->udp_port)};
         memcpy(&name->v6.sin6_addr, addr->ip, sizeof(addr->ip));
@@ -192,7 +194,7 @@ static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out
     }
     if (sent == SENT_NOT) {
         udp->counters.dropped_pkts++;
-        if (errno == EHOSTUNREACH || errno == ENETUNREACH) {
+        if (errno == EHOSTUNREACH || errno == ENETUNREACH || errno == EAFNOSUPPORT) {
             udp_add_unreachable(udp, &p->to);
         }
     }

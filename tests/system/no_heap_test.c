@@ -74,7 +74,7 @@ static void start(bool has_two)
     server.loop = new_loop(has_two ? 1 : 0);
     must(snap_server_create(server.loop, NULL, &server.server));
     must(ledger__ledger__serve(server.server, &handlers, NULL));
-    must(snap_server_listen(server.server, "127.0.0.1:0"));
+    must(snap_server_listen(server.server, "0.0.0.0:0"));
     (void)snprintf(world.target, sizeof(world.target), "127.0.0.1:%u",
                    snap_server_port(server.server));
     must(snap_loop_start_thread(server.loop));

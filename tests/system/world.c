@@ -308,7 +308,7 @@ void world_end_snapd(struct world *world, int host, int signal)
 void world_start_server(struct world *world)
 {
     char env[256];
-    char address[64] = "127.0.0.1:0";
+    char address[64] = "0.0.0.0:0";
     int host = world->has_hosts ? 1 : 0;
     if (world->has_hosts) {
         (void)snprintf(address, sizeof(address), "10.213.0.2:%d", WORLD_PORT);

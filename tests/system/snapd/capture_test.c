@@ -56,7 +56,7 @@ static int start(void **state)
     }
     char env[TEST_PATH_MAX + 32];
     (void)snprintf(env, sizeof(env), "SNAPD_SOCKET=%s", pair.socket[1]);
-    const char *argv[] = {LEDGER_SERVER, "127.0.0.1:0", NULL};
+    const char *argv[] = {LEDGER_SERVER, "0.0.0.0:0", NULL};
     const char *vars[] = {env, NULL};
     test_proc_start(&pair.server, &(struct test_spawn){.argv = argv, .env = vars});
     const char *line = strstr(test_proc_wait_line(&pair.server, "port "), "port ");

@@ -162,6 +162,7 @@ static void constants_are_as_documented(void **state)
         K(SHM_OP_UNLISTEN),
         K(SHM_OP_SEND),
         K(SHM_OP_CLOSE),
+        K(SHM_LISTEN_LOCAL),
         K(SHM_CLOSE_ABORT),
         K(SHM_SEND_ORDERED),
         K(SHM_CONN_ACCEPTED),

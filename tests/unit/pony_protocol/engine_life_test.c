@@ -207,6 +207,47 @@ static void listeners_are_found_refused_and_ended(void **state)
     free_pair(pair);
 }
 
+static void an_unlisten_that_crosses_a_refusal_is_no_lie(void **state)
+{
+    (void)state;
+    struct pair *pair = make_pair(false, NULL);
+    listen_pair(pair);
+    struct shm_completion cpl;
+    const struct shm_command unlisten = {.opcode = SHM_OP_UNLISTEN, .conn = 6};
+    assert_true(world_listen(pair->server, 6, SERVICE)); /* in use */
+    assert_true(world_put(pair->server, &unlisten));
+    expect_closed(pair->server, 6, SHM_REASON_REFUSED, SHM_CPL_LISTENER);
+    assert_true(world_open(pair->client, 1, pair->server_host, SERVICE));
+    assert_true(world_expect(pair->client, SHM_CPL_OPENED, SECOND, &cpl));
+    assert_false(pair->server->is_faulty);
+    free_pair(pair);
+}
+
+static void check_local_listener(bool is_local)
+{
+    struct pair *pair = make_pair(is_local, NULL);
+    struct shm_command listen = {
+        .opcode = SHM_OP_LISTEN, .conn = LISTENER, .flags = SHM_LISTEN_LOCAL};
+    struct shm_completion cpl;
+    listen.u.listen.service = SERVICE;
+    assert_true(world_put(pair->server, &listen));
+    assert_true(world_expect(pair->server, SHM_CPL_LISTENING, SECOND, &cpl));
+    assert_true(world_open(pair->client, 1, pair->server_host, SERVICE));
+    if (is_local) {
+        assert_true(world_expect(pair->client, SHM_CPL_OPENED, SECOND, &cpl));
+    } else {
+        expect_closed(pair->client, 1, SHM_REASON_NO_SERVICE, SHM_CPL_NEVER_OPENED);
+    }
+    free_pair(pair);
+}
+
+static void a_local_listener_is_for_this_snapd_only(void **state)
+{
+    (void)state;
+    check_local_listener(true);
+    check_local_listener(false);
+}
+
 static void check_lie(const struct shm_command *lie)
 {
     struct pair *pair = make_pair(false, NULL);
@@ -242,7 +283,7 @@ static void a_lie_costs_the_liar_only(void **state)
         {.opcode = SHM_OP_OPEN, .conn = 1},
         {.opcode = SHM_OP_OPEN, .conn = SHM_CONN_ACCEPTED | 7},
         {.opcode = SHM_OP_LISTEN, .conn = SHM_CONN_ACCEPTED | 7},
-        {.opcode = SHM_OP_UNLISTEN, .conn = 3},
+        {.opcode = SHM_OP_LISTEN, .conn = 7, .flags = SHM_LISTEN_LOCAL << 1},
         {.opcode = SHM_OP_SEND, .conn = 1, .flags = 0x80},
         {.opcode = SHM_OP_CLOSE, .conn = 1, .flags = 2},
         {.opcode = 0},
@@ -310,6 +351,8 @@ int main(void)
         cmocka_unit_test(a_dead_engine_is_peer_dead_or_restarted),
         cmocka_unit_test(shutdown_tells_everybody),
         cmocka_unit_test(listeners_are_found_refused_and_ended),
+        cmocka_unit_test(an_unlisten_that_crosses_a_refusal_is_no_lie),
+        cmocka_unit_test(a_local_listener_is_for_this_snapd_only),
         cmocka_unit_test(a_lie_costs_the_liar_only),
         cmocka_unit_test(a_message_may_end_where_the_region_ends),
         cmocka_unit_test(cursors_that_lie_end_the_application),

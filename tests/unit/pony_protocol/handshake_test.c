@@ -288,6 +288,41 @@ static void a_forged_hello_does_not_end_a_flow(void **state)
     assert_int_equal(pair.ends[0].n_delivered, 5);
 }
 
+/* PX-19: the same peer, which found us at another of our addresses. */
+static void flows_of_one_life_live_side_by_side(void **state)
+{
+    (void)state;
+    struct flow_pair second;
+    struct flow_bytes bytes;
+    flow_pair_connect(&pair);
+    flow_pair_init(&second);
+    second.ends[0].config.instance = pair.ends[0].config.instance;
+    second.ends[0].config.seed = 77; /* other numbers and tokens */
+    flow_pair_start(&second);
+    flow_pair_open(&second, 0);
+    for (int i = 0; i < 8; i++) {
+        while (flow_pair_take(&second, 0, &bytes)) {
+            /* The two stand for one table, which would know both flows. */
+            if (flow_bytes_type(&bytes) != PONY_WIRE_RESET) {
+                flow_pair_give(&pair, 1, &bytes);
+            }
+        }
+        while (flow_pair_take(&pair, 1, &bytes)) {
+            flow_pair_give(&second, 0, &bytes);
+            flow_pair_give(&pair, 0, &bytes);
+        }
+        (void)flow_pair_lose(&pair, 0);
+    }
+    assert_int_equal(second.ends[0].n_ups, 1);
+    assert_int_equal(pair.ends[1].n_ups, 2);
+    assert_int_equal(pair.ends[1].n_downs, 0);
+    assert_int_equal(flow_pair_n_flows(&pair, 1), 2);
+    flow_pair_stop(&second);
+    flow_pair_send(&pair, 0, 3);
+    flow_pair_run(&pair);
+    assert_int_equal(pair.ends[1].n_delivered, 3);
+}
+
 /* PX-16 */
 static void a_restarted_peer_is_noticed_by_the_first_packet(void **state)
 {
@@ -414,6 +449,7 @@ int main(void)
         CASE(a_full_table_says_so),
         CASE(a_flood_of_hellos_leaves_flows_alone),
         CASE(a_forged_hello_does_not_end_a_flow),
+        CASE(flows_of_one_life_live_side_by_side),
         CASE(a_restarted_peer_is_noticed_by_the_first_packet),
         CASE(a_restarted_peer_that_calls_replaces_its_old_flow),
         CASE(resets_without_the_right_token_are_dropped),

@@ -107,6 +107,7 @@ enum shm_opcode {
 };
 
 enum {
+    SHM_LISTEN_LOCAL = 1u << 0,  /**< LISTEN: for applications of this snapd only */
     SHM_CLOSE_ABORT = 1u << 0,   /**< CLOSE: do not flush */
     SHM_SEND_ORDERED = 1u << 0,  /**< SEND: in order within `stream`; else as soon as whole */
     SHM_CONN_ACCEPTED = 1u << 31 /**< set in the numbers that the engine chose (accepted) */

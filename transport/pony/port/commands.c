@@ -37,7 +37,11 @@ static bool post(struct pony_port *port, const struct shm_command *command)
 static void post_open(struct pony_port *port, struct pony_port_entry *entry)
 {
     struct shm_command command = {.opcode = SHM_OP_LISTEN, .conn = entry->number};
-    if (!entry->is_listener) {
+    if (entry->is_listener) {
+        const struct pony_port_listener *listener =
+            base_container_of(entry, struct pony_port_listener, entry);
+        command.flags = listener->is_local ? SHM_LISTEN_LOCAL : 0;
+    } else {
         struct pony_port_conn *conn = conn_of(entry);
         conn->state = PONY_CONN_OPENING;
         command.opcode = SHM_OP_OPEN;

@@ -28,8 +28,10 @@ enum base_err pony_port_listen(struct snapi_transport *transport, const char *ad
 {
     struct pony_port *port = base_container_of(transport, struct pony_port, base);
     *listener = NULL;
-    if (address[0] != '\0') {
-        base_error_note("cannot listen at \"%.100s\": snapd chooses the address, give \"\"",
+    bool is_local = strcmp(address, "local") == 0;
+    if (address[0] != '\0' && !is_local) {
+        base_error_note("cannot listen at \"%.100s\": snapd chooses the address, give \"\" or "
+                        "\"local\"",
                         address);
         return BASE_E_INVALID;
     }
@@ -40,6 +42,7 @@ enum base_err pony_port_listen(struct snapi_transport *transport, const char *ad
     l->events = events;
     l->arg = arg;
     l->entry.is_listener = true;
+    l->is_local = is_local;
     base_list_init(&l->entry.wanted);
     base_list_add_tail(&port->listeners, &l->entry.link);
     if (port->link == PONY_LINK_UP && !port->is_lost) {

@@ -105,6 +105,7 @@ struct pony_port_listener {
     struct pony_port *port;
     const struct snapi_listener_events *events;
     void *arg;
+    bool is_local;  /**< for applications of this host only */
     bool is_silent; /**< unlisten() was called */
     char address[PONY_ADDRESS_MAX];
 };

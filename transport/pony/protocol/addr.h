@@ -13,6 +13,12 @@ struct pony_addr {
     uint16_t _pad[3]; /**< zero */
 };
 
+static inline bool pony_addr_is_v4(const struct pony_addr *addr)
+{
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+    return memcmp(addr->ip, prefix, sizeof(prefix)) == 0;
+}
+
 static inline bool pony_addr_equal(const struct pony_addr *a, const struct pony_addr *b)
 {
     return memcmp(a, b, sizeof(*a)) == 0;

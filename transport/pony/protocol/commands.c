@@ -53,6 +53,7 @@ static const char *run_listen(struct pony_app *app, const struct shm_command *co
                     err == BASE_E_IN_USE ? SHM_REASON_REFUSED : SHM_REASON_NO_MEMORY);
         return NULL;
     }
+    listener->is_local = (command->flags & SHM_LISTEN_LOCAL) != 0;
     struct shm_completion completion = {.kind = SHM_CPL_LISTENING, .conn = command->conn};
     completion.u.listening.service = listener->service;
     completion.u.listening.instance = app->engine->config.instance;
@@ -67,7 +68,9 @@ static const char *run_unlisten(struct pony_app *app, const struct shm_command *
     (void)now_ns;
     struct pony_listener *listener = pony_service_by_number(app, command->conn);
     if (listener == NULL) {
-        return "UNLISTEN without a listener of that number";
+        /* It crossed the CLOSED of a listener that was refused. */
+        pony_count(app->engine, PONY_OPS_STALE_COMMANDS, 1);
+        return NULL;
     }
     pony_service_del(listener);
     tell_closed(app, command->conn, SHM_CPL_LISTENER, SHM_REASON_CLOSED);
@@ -133,7 +136,7 @@ static const struct {
     uint8_t flags;
 } table[SHM_OP_MAX] = {
     [SHM_OP_OPEN] = {run_open, 0},
-    [SHM_OP_LISTEN] = {run_listen, 0},
+    [SHM_OP_LISTEN] = {run_listen, SHM_LISTEN_LOCAL},
     [SHM_OP_UNLISTEN] = {run_unlisten, 0},
     [SHM_OP_SEND] = {run_send, SHM_SEND_ORDERED},
     [SHM_OP_CLOSE] = {run_close, SHM_CLOSE_ABORT},

@@ -328,7 +328,8 @@ void pony_flow_on_refuse(struct pony_flow *flow, const struct pony_arrival *arri
     pony_flow_kill(flow, reason, false);
 }
 
-/* What else there is to that address is what the peer has forgotten. PX-19 */
+/* Flows of an earlier life of the peer are gone. Another one of this life may be to another of our
+ * addresses, for all we know: it was probed, and the answer tells. PX-19 */
 static void kill_rivals(struct pony_flow *flow)
 {
     struct base_list *bucket = pony_flow_bucket(flow->table, &flow->peer);
@@ -336,16 +337,15 @@ static void kill_rivals(struct pony_flow *flow)
         struct pony_flow *rival = NULL;
         base_list_foreach (link, bucket) {
             struct pony_flow *it = base_list_entry(link, struct pony_flow, addr_link);
-            if (it != flow && pony_addr_equal(&it->peer, &flow->peer)) {
+            bool is_other_life = it->has_peer && it->peer_instance != flow->peer_instance;
+            if (it != flow && is_other_life && pony_addr_equal(&it->peer, &flow->peer)) {
                 rival = it;
             }
         }
         if (rival == NULL) {
             return;
         }
-        bool is_other_life = rival->has_peer && rival->peer_instance != flow->peer_instance;
-        pony_flow_kill(rival, is_other_life ? SHM_REASON_PEER_RESTARTED : SHM_REASON_PEER_DEAD,
-                       false);
+        pony_flow_kill(rival, SHM_REASON_PEER_RESTARTED, false);
     }
 }
 

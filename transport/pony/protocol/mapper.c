@@ -103,7 +103,9 @@ void pony_mapper_on_open(struct pony_engine *engine, struct pony_link *link,
 {
     struct pony_link *way = link != NULL ? link : &engine->local;
     struct pony_listener *listener = pony_service_find(engine, frame->service); /* PX-64 */
-    if (listener == NULL) {
+    bool is_from_here =
+        link == NULL || pony_flow_peer_instance(link->flow) == engine->config.instance;
+    if (listener == NULL || (listener->is_local && !is_from_here)) {
         pony_link_refuse(engine, way, frame->conn, SHM_REASON_NO_SERVICE);
         return;
     }

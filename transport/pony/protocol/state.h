@@ -55,6 +55,7 @@ struct pony_listener {
     struct pony_app *app;
     uint64_t service;
     uint32_t shm_number;
+    bool is_local; /**< SHM_LISTEN_LOCAL */
 };
 
 /** A REFUSE to be sent: no connection exists that could carry it. */
