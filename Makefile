@@ -2,7 +2,7 @@
 PRESET ?= dev
 JOBS   ?= $(shell nproc)
 
-.PHONY: all build test demo style format deps clean
+.PHONY: all build test demo bench bench-quick bench-build style format deps clean
 all: build
 
 build/$(PRESET)/build.ninja:
@@ -25,6 +25,16 @@ demo: deps
 	@$(MAKE) build PRESET=release >build/demo-build.log 2>&1 || \
 	  { tail -n 30 build/demo-build.log; exit 1; }
 	@scripts/demo.sh build/release
+
+# Ours and the peers, side by side. About an hour; bench-quick some minutes. As root: two hosts are
+# network namespaces.
+bench bench-quick: bench-build
+	benchmarks/bench.py $(if $(findstring quick,$@),quick --budget 90,full) $(BENCH_FLAGS)
+
+bench-build:
+	scripts/install-deps.sh --bench
+	cmake --preset release -DSNAP_BENCH_PEERS=ON
+	cmake --build --preset release -j $(JOBS)
 
 style: build/$(PRESET)/build.ninja
 	ctest --preset $(PRESET) -L style

@@ -18,7 +18,12 @@ struct peer {
     bool wants_room;  /**< epoll watches for room to send */
 };
 
-static uint8_t *filling; /* [BENCH_SIZE_MAX] */
+enum {
+    PEERS_MAX = 32768
+};
+
+static uint8_t *filling;              /* [BENCH_SIZE_MAX] */
+static struct peer *peers[PEERS_MAX]; /* by descriptor */
 
 /** Sends what waits: small replies, then the large one. False: the connection is gone. */
 static bool flush(struct peer *peer)
@@ -95,6 +100,7 @@ static bool on_event(struct peer *peer)
 
 static void say_goodbye(struct peer *peer)
 {
+    peers[peer->fd] = NULL;
     close(peer->fd);
     free(peer->in);
     free(peer->out.bytes);
@@ -104,17 +110,20 @@ static void say_goodbye(struct peer *peer)
 static void welcome(int listener, int epoll)
 {
     int one = 1;
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0 || fd >= PEERS_MAX) {
+        exit(peer_die("accept"));
+    }
     struct peer *peer = calloc(1, sizeof(*peer));
-    if (peer == NULL) {
-        return;
+    uint8_t *in = malloc(TCP_BUFFER);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (peer == NULL || in == NULL || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        exit(peer_die("welcome"));
     }
-    peer->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    peer->in = malloc(TCP_BUFFER);
-    setsockopt(peer->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
-    if (peer->in == NULL || epoll_ctl(epoll, EPOLL_CTL_ADD, peer->fd, &event) != 0) {
-        say_goodbye(peer);
-    }
+    peer->fd = fd;
+    peer->in = in;
+    peers[fd] = peer;
 }
 
 static void serve_peer(struct peer *peer, int epoll)
@@ -126,7 +135,7 @@ static void serve_peer(struct peer *peer, int epoll)
     if (is_stuck(peer) != peer->wants_room) {
         peer->wants_room = !peer->wants_room;
         struct epoll_event event = {.events = peer->wants_room ? EPOLLOUT : EPOLLIN,
-                                    .data.ptr = peer};
+                                    .data.fd = peer->fd};
         epoll_ctl(epoll, EPOLL_CTL_MOD, peer->fd, &event);
     }
 }
@@ -147,7 +156,7 @@ int tcp_serve(const struct bench_options *options)
         return peer_die("listen");
     }
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
     if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event) != 0) {
         return peer_die("epoll");
     }
@@ -156,10 +165,10 @@ int tcp_serve(const struct bench_options *options)
         struct epoll_event events[TCP_EVENTS];
         int n = tcp_wait(epoll, events, options->spin_us);
         for (int i = 0; i < n; i++) {
-            if (events[i].data.ptr == NULL) {
+            if (events[i].data.fd == listener) {
                 welcome(listener, epoll);
             } else {
-                serve_peer(events[i].data.ptr, epoll);
+                serve_peer(peers[events[i].data.fd], epoll);
             }
         }
     }

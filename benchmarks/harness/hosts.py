@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts, and the processes on them.
+
+A World starts processes, each in a session of its own, on this host or in one of two network namespaces
+that it made; it ends what it started, by process id, however the run ends. Should the program itself be
+killed, the kernel ends its children, and the next run removes its namespaces.
+"""
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+PR_SET_PDEATHSIG = 1
+READY_SECONDS = 15
+PREFIX = "snaprpc-bench"
+
+
+class Failed(Exception):
+    """A run that did not work out: shown in the table, never hidden."""
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _ip(*arguments):
+    run = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        raise Failed(f"ip {' '.join(arguments)}: {run.stderr.strip()}")
+
+
+def remove_stale_hosts():
+    """Namespaces of earlier runs whose process is gone."""
+    if not shutil.which("ip"):
+        return
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=False).stdout
+    for name, pid in re.findall(rf"^({PREFIX}-(\d+)-[ab])\b", listed, re.MULTILINE):
+        if not os.path.exists(f"/proc/{pid}"):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+class World:
+    """One setup: "same-host", or "two-host" with an MTU. Use it in a `with`."""
+
+    def __init__(self, setup, mtu):
+        self.setup, self.mtu = setup, mtu
+        self.is_two = setup == "two-host"
+        self.processes = {}  # name: Popen
+        self.names = {}  # "a", "b": namespace
+        self.work = tempfile.mkdtemp(prefix=f"{PREFIX}.")
+
+    def __enter__(self):
+        try:
+            if self.is_two:
+                self._make_hosts()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.end_all()
+        for name in self.names.values():
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+        self.names = {}
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _make_hosts(self):
+        if os.geteuid() != 0 or not shutil.which("ip"):
+            raise Failed("two hosts need network namespaces: run as root, with iproute2")
+        for side in "ab":
+            name = f"{PREFIX}-{os.getpid()}-{side}"
+            _ip("netns", "add", name)
+            self.names[side] = name
+        a, b, mtu = self.names["a"], self.names["b"], str(self.mtu)
+        _ip("-n", a, "link", "add", "wire", "mtu", mtu, "type", "veth",
+            "peer", "name", "wire", "mtu", mtu, "netns", b)
+        for side, last in (("a", 1), ("b", 2)):
+            _ip("-n", self.names[side], "addr", "add", f"10.213.0.{last}/24", "dev", "wire")
+            _ip("-n", self.names[side], "link", "set", "lo", "up")
+            _ip("-n", self.names[side], "link", "set", "wire", "up")
+
+    @property
+    def server_side(self):
+        return "b" if self.is_two else "a"
+
+    @property
+    def server_host(self):
+        return "10.213.0.2" if self.is_two else "127.0.0.1"
+
+    @property
+    def device(self):
+        return "wire" if self.is_two else "lo"
+
+    def free_port(self, kind=socket.SOCK_STREAM):
+        """A port nobody has. Namespaces are ours alone; on the host itself the kernel is asked."""
+        if self.is_two:
+            return 7100 if kind == socket.SOCK_STREAM else 4741
+        with socket.socket(socket.AF_INET, kind) as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    def command(self, side, arguments):
+        """The same on that host. ip-netns execs, so the process id is the program's."""
+        if self.is_two:
+            return ["ip", "netns", "exec", self.names[side], *arguments]
+        return list(arguments)
+
+    def environment(self, side, more=None):
+        kept = {name: value for name, value in os.environ.items() if name != "SNAP_TRANSPORT"}
+        return {**kept, "SNAPD_SOCKET": self.snapd_socket(side), **(more or {})}
+
+    def snapd_socket(self, side):
+        return os.path.join(self.work, f"snapd-{side if self.is_two else 'a'}.sock")
+
+    def log(self, name):
+        return os.path.join(self.work, f"{name}.log")
+
+    def start(self, name, side, arguments, environment=None):
+        with open(self.log(name), "w", encoding="utf-8") as log:
+            # pylint: disable=subprocess-popen-preexec-fn
+            process = subprocess.Popen(
+                self.command(side, arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self.environment(side, environment), start_new_session=True,
+                preexec_fn=_die_with_parent)
+        self.processes[name] = process
+        return process
+
+    def output(self, name):
+        with open(self.log(name), encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def until(self, name, is_ready):
+        """Waits until `is_ready()`; the process that it waits for may not end meanwhile."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not is_ready():
+            if self.processes[name].poll() is not None:
+                raise Failed(f"{name} ended: {last_line(self.output(name))}")
+            if time.monotonic() > deadline:
+                raise Failed(f"{name} did not start: {last_line(self.output(name))}")
+            time.sleep(0.02)
+
+    def wait(self, name, seconds):
+        """Waits for the end of a process; returns its output."""
+        process = self.processes[name]
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired as late:
+            self.end(name)
+            raise Failed(f"no end after {seconds:.0f} s") from late
+        output = self.output(name)
+        del self.processes[name]
+        if code != 0:
+            raise Failed(last_line(output) or f"exit code {code}")
+        return output
+
+    def end(self, name):
+        process = self.processes.pop(name, None)
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(1)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        process.wait()
+
+    def end_all(self):
+        for name in reversed(list(self.processes)):
+            self.end(name)
+
+
+def last_line(text):
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else ""

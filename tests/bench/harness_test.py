@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of benchmarks/harness: shape of results.json, medians, direction of ratios, and that failures
+show. usage: harness_test.py BUILD_DIR"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "benchmarks"))
+# pylint: disable=wrong-import-position
+from harness import plan, results, show, targets
+
+BUILD = ""
+ABOUT = {**results.machine(commit=False), "mode": "quick"}
+
+
+def raw(value, cpu_s=1.0, machine_s=0.5, p50_us=10.0, unit="calls/s"):
+    return {"value": value, "unit": unit, "seconds": 1.0, "machine_cpu_s": machine_s, "calls": value,
+            "process_cpu_s": {"server": cpu_s / 2, "client": cpu_s / 2}, "transport": "x", "lost": 0,
+            "in_flight": 64, "rtt_p50_us": p50_us, "rtt_p99_us": 20.0, "rtt_p999_us": 30.0}
+
+
+def variant(test="rpc_rate", systems=("pony", "tcp", "grpc"), **changes):
+    given = {"test": test, "setup": "two-host", "mtu": 1500, "size": 64, "inflight": 64, "streams": 1}
+    return plan.Variant(**{**given, **changes}, systems=systems)
+
+
+class Figures(unittest.TestCase):
+    def test_a_document_has_every_field_and_no_fault(self):
+        v = variant()
+        document = results.build([(1, v, s, raw(100)) for s in v.systems], ABOUT)
+        self.assertEqual(results.check(document), [])
+        self.assertEqual([e["system"] for e in document["results"]], ["pony", "tcp", "grpc"])
+        for field in results.FIELDS:
+            self.assertIn(field, document["results"][0])
+        json.dumps(document, allow_nan=False)
+
+    def test_check_finds_what_is_missing(self):
+        v = variant()
+        document = results.build([(1, v, "pony", raw(100))], ABOUT)
+        del document["results"][0]["per_core"]
+        document["ratios"]["nonsense"] = 1
+        document["schema_version"] = 7
+        self.assertEqual(len(results.check(document)), 3)
+
+    def test_ratios_are_medians_over_rounds_of_the_same_round(self):
+        v, runs = variant(), []
+        for number, (ours, theirs) in enumerate(((40, 10), (90, 30), (100, 10)), 1):
+            runs += [(number, v, "pony", raw(ours)), (number, v, "grpc", raw(theirs))]
+        document = results.build(runs, ABOUT)
+        self.assertAlmostEqual(document["ratios"]["rpc_rate/two-host/pony:grpc"], 4.0)
+        self.assertAlmostEqual(document["results"][0]["value"], 90)
+        self.assertEqual(document["results"][0]["rounds"], 3)
+
+    def test_lower_latency_gives_a_larger_ratio(self):
+        v = variant("rpc_lat", inflight=1)
+        runs = [(1, v, "tcp", raw(1, p50_us=5.0)), (1, v, "grpc", raw(1, p50_us=100.0))]
+        self.assertAlmostEqual(results.build(runs, ABOUT)["ratios"]["rpc_lat/two-host/tcp:grpc"], 20.0)
+
+    def test_cpu_is_the_larger_of_machine_and_processes(self):
+        v = variant()
+        for cpu_s, machine_s, cores in ((1.0, 0.5, 1.0), (1.0, 1.8, 1.8)):
+            document = results.build([(1, v, "pony", raw(100, cpu_s, machine_s))], ABOUT)
+            self.assertAlmostEqual(document["results"][0]["cores"], cores)
+            self.assertAlmostEqual(document["results"][0]["per_core"], 100 / cores)
+            self.assertEqual(set(document["results"][0]["processes"]), {"server", "client"})
+
+    def test_the_short_key_is_the_worst_headline(self):
+        one = variant("rpc_bw", inflight=8, mtu=9000)
+        many = variant("rpc_bw", inflight=200, streams=200, mtu=9000)
+        slow = variant("rpc_bw", inflight=8, mtu=1500)
+        runs = [(1, one, "pony", raw(50)), (1, one, "tcp", raw(10)), (1, many, "pony", raw(40)),
+                (1, many, "tcp", raw(10)), (1, slow, "pony", raw(10)), (1, slow, "tcp", raw(10))]
+        ratios = results.build(runs, ABOUT)["ratios"]
+        self.assertAlmostEqual(ratios["rpc_bw/two-host/pony:tcp"], 4.0)
+        self.assertEqual(sum(key.endswith("pony:tcp") for key in ratios), 4)
+
+    def test_scale_compares_one_connection_with_many(self):
+        runs = [(1, variant("scale", streams=1), "pony", raw(1000)),
+                (1, variant("scale", streams=10000), "pony", raw(800))]
+        document = results.build(runs, ABOUT)
+        self.assertAlmostEqual(document["ratios"]["scale/two-host/pony@10000:pony@1"], 0.8)
+        judged = {text: (measured, ok) for text, _, measured, ok in targets.judge(document)}
+        self.assertEqual(judged["cost per call at 10,000 connections to cost at 1"], ("1.25", True))
+
+    def test_failures_are_kept_and_shown(self):
+        v = variant()
+        runs = [(1, v, "pony", raw(100)), (2, v, "pony", "fell over"), (1, v, "grpc", "never came")]
+        document = results.build(runs, ABOUT)
+        self.assertEqual(document["results"][0]["failures"], ["fell over"])
+        self.assertEqual(document["failed"][0]["system"], "grpc")
+        for shown in (show.text(document), show.markdown(document, "make bench")):
+            self.assertIn("fell over", shown)
+            self.assertIn("never came", shown)
+
+    def test_what_was_not_measured_meets_no_target(self):
+        judged = targets.judge(results.build([(1, variant(), "pony", raw(1))], ABOUT))
+        self.assertTrue(judged)
+        self.assertFalse(any(ok for _, _, _, ok in judged))
+
+    def test_every_target_names_a_variant_of_the_full_mode(self):
+        known = set()
+        for v in plan.variants(plan.MODES["full"]):
+            for ours, theirs in results.pairs(v.systems):
+                known |= {f"{name}/{v.setup}/{ours}:{theirs}" for name in (v.test, v.label())}
+        for target in targets.RATIOS:
+            for key in target["keys"]:
+                self.assertIn(key, known)
+
+    def test_docs_are_rewritten_between_the_markers_only(self):
+        document = results.build([(1, variant(), "pony", raw(100))], ABOUT)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "x.md")
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(f"before\n{show.BEGIN}\nold\n{show.END}\nafter\n")
+            for _ in range(2):
+                show.write_docs(path, document, "make bench")
+            with open(path, encoding="utf-8") as source:
+                text = source.read()
+        self.assertTrue(text.startswith("before\n") and text.endswith("after\n"))
+        self.assertNotIn("old", text)
+        self.assertEqual(text.count(show.BEGIN), 1)
+
+    def test_docs_benchmarks_has_the_markers(self):
+        with open(os.path.join(ROOT, "docs/benchmarks.md"), encoding="utf-8") as source:
+            text = source.read()
+        self.assertEqual((text.count(show.BEGIN), text.count(show.END)), (1, 1))
+
+
+class TinyRun(unittest.TestCase):
+    def test_bench_runs_interleaved_and_leaves_nothing_behind(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run = subprocess.run(
+                [sys.executable, os.path.join(ROOT, "benchmarks/bench.py"), "quick", "--build", BUILD,
+                 "--out", folder, "--only", "rpc_lat,rpc_bw,idle_cpu,connect_rate", "--setups",
+                 "same-host", "--systems", "pony,tcp", "--rounds", "2", "--seconds", "0.05"],
+                capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": folder})
+            self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+            with open(os.path.join(folder, "results.json"), encoding="utf-8") as source:
+                document = json.load(source)
+            left = [name for name in os.listdir(folder) if name.startswith("snaprpc-bench")]
+        self.assertEqual(results.check(document), [])
+        self.assertEqual(document["failed"], [], run.stdout)
+        self.assertEqual(left, [])
+        found = {(e["test"], e["system"]): e for e in document["results"]}
+        self.assertEqual(found["rpc_lat", "pony"]["rounds"], 2)
+        self.assertIn("snapd_a", found["rpc_lat", "pony"]["processes"])
+        self.assertEqual({e["transport"] for e in document["results"] if e["system"] == "tcp"}, {"tcp"})
+        self.assertIn("rpc_lat/same-host/pony:tcp", document["ratios"])
+
+    def test_an_unknown_test_is_refused(self):
+        run = subprocess.run([sys.executable, os.path.join(ROOT, "benchmarks/bench.py"), "--only", "x"],
+                             capture_output=True, text=True, check=False)
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("rpc_lat", run.stderr)
+
+
+if __name__ == "__main__":
+    BUILD = sys.argv.pop()
+    unittest.main(verbosity=2)
