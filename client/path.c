@@ -75,6 +75,7 @@ void snapi_path_send_cancel(struct snapi_path *path, uint64_t id)
     }
 }
 
+/* PR-22, PR-23, PR-25 */
 static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
 {
     struct snap_channel *channel = path->channel;
@@ -102,6 +103,7 @@ static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
     snapi_path_set_address(&channel->pony, address);
 }
 
+/* PR-30 */
 static void on_goaway(struct snapi_path *path, const struct snapi_frame *frame)
 {
     path->is_going_away = true;

@@ -41,12 +41,14 @@ static bool text_is_clean(const char *text, size_t len)
     return true;
 }
 
+/* PR-1 */
 static enum base_err malformed(uint8_t type, const char *what)
 {
     base_error_note("malformed %s frame: %s", snapi_frame_type_name(type), what);
     return BASE_E_MALFORMED;
 }
 
+/* PR-2 */
 static enum base_err get_text(struct base_cursor *c, size_t len, struct snapi_frame *f)
 {
     if (len > SNAPI_FRAME_TEXT_MAX) {
@@ -65,7 +67,7 @@ static enum base_err get_text(struct base_cursor *c, size_t len, struct snapi_fr
     return BASE_OK;
 }
 
-/* What REQUEST and RESPONSE have behind their text: metadata, zeros, body. */
+/* What REQUEST and RESPONSE have behind their text: metadata (skipped), zeros, body. PR-2, PR-3, PR-6 */
 static enum base_err get_payload(struct base_cursor *c, size_t meta_len, struct snapi_frame *f)
 {
     if (meta_len > SNAPI_FRAME_META_MAX) {
@@ -91,6 +93,7 @@ static enum base_err get_payload(struct base_cursor *c, size_t meta_len, struct 
     return BASE_OK;
 }
 
+/* PR-10, PR-11 */
 static enum base_err parse_request(struct base_cursor *c, struct snapi_frame *f)
 {
     uint16_t text_len = base_cursor_get_u16(c);
@@ -120,7 +123,7 @@ static enum base_err parse_response(struct base_cursor *c, struct snapi_frame *f
     return get_payload(c, meta_len, f);
 }
 
-/* CANCEL, PING and PONG: u8 type, 7 reserved, u64. */
+/* CANCEL, PING and PONG: u8 type, 7 reserved, u64. What is reserved, and what stands behind, is for later versions. PR-5 */
 static enum base_err parse_id(struct base_cursor *c, struct snapi_frame *f)
 {
     base_cursor_skip(c, 6);

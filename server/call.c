@@ -78,6 +78,7 @@ static void send_error(struct snapi_server_conn *conn, uint64_t id, uint8_t flag
     (void)snapi_server_send(conn, &out);
 }
 
+/* PR-14: none of these has reached a handler. */
 __attribute__((format(printf, 4, 5))) static void refuse(struct snapi_server_conn *conn,
                                                          uint64_t id, enum snap_code code,
                                                          const char *fmt, ...)
@@ -93,6 +94,7 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct snapi_server_con
 
 static void answer_submitted(struct snap_loop *loop, struct snapi_work *work);
 
+/* PR-11 */
 static struct snap_server_call *make_call(struct snapi_server_conn *conn,
                                           const struct snapi_frame *frame)
 {
@@ -169,6 +171,7 @@ void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_
 {
     struct snap_server *server = conn->server;
     if (*find(conn, frame->id) != NULL) {
+        /* PR-10 */
         snapi_server_conn_abort(conn, "it used the number of a call in flight again");
         return;
     }
@@ -200,6 +203,7 @@ static void set_cancelled(struct snap_server_call *call)
     atomic_store_explicit(&call->is_cancelled, 1, memory_order_relaxed);
 }
 
+/* PR-15 */
 void snapi_server_on_cancel(struct snapi_server_conn *conn, uint64_t id)
 {
     struct snap_server_call *call = *find(conn, id);
@@ -208,6 +212,7 @@ void snapi_server_on_cancel(struct snapi_server_conn *conn, uint64_t id)
     }
 }
 
+/* PR-16 */
 void snapi_server_cancel_all(struct snapi_server_conn *conn)
 {
     struct base_list *link;
@@ -302,6 +307,7 @@ static void pack_reply(struct snap_server_call *call, const struct snapi_outgoin
     }
 }
 
+/* PR-12: whatever the handler does, one of them gets through. */
 static void answer(struct snap_server_call *call, struct snapi_outgoing *out)
 {
     uint32_t live = SNAPI_CALL_LIVE;

@@ -52,7 +52,7 @@ static struct pending *make_pending(struct snapi_arena *arena)
     return p;
 }
 
-/* Takes over the arena. False: the connection is gone. */
+/* Takes over the arena. False: the connection is gone. PR-32 */
 static bool add_pending(struct snapi_server_conn *conn, struct pending *p, size_t len)
 {
     p->len = len;
@@ -156,6 +156,7 @@ static void on_writable(void *arg, struct snapi_conn *transport_conn)
     }
 }
 
+/* PR-20, PR-22, PR-25 */
 static void send_hello(struct snapi_server_conn *conn)
 {
     const char *address = conn->kind == SNAP_TRANSPORT_TCP ? conn->server->pony_address : "";
@@ -170,6 +171,7 @@ static void send_hello(struct snapi_server_conn *conn)
     (void)snapi_server_send(conn, &out);
 }
 
+/* PR-23 */
 void snapi_server_say_hello(struct snap_server *server)
 {
     base_list_foreach_safe (it, &server->conns) {
@@ -191,6 +193,7 @@ static bool send_goaway(struct snapi_server_conn *conn, enum snap_code code, con
     return snapi_server_send(conn, &out);
 }
 
+/* PR-30 */
 void snapi_server_say_goaway(struct snap_server *server, const char *why)
 {
     base_list_foreach_safe (it, &server->conns) {
@@ -244,6 +247,7 @@ void snapi_server_conn_close(struct snapi_server_conn *conn)
     }
 }
 
+/* PR-24 */
 static void on_timer(struct base_timer *timer, uint64_t now_ns)
 {
     (void)now_ns;
@@ -287,6 +291,7 @@ static void on_hello(struct snapi_server_conn *conn, const struct snapi_frame *f
     }
 }
 
+/* PR-31 */
 static void on_ping(struct snapi_server_conn *conn, uint64_t token)
 {
     const struct snapi_outgoing out = {.frame = {.type = SNAPI_PONG, .id = token}};

@@ -131,7 +131,7 @@ static enum base_err make_room(struct ktcp_rx *rx, struct ktcp_rx_slot *slot, si
     return err;
 }
 
-/* KT-5..KT-10, KT-12: what a header may say, whatever has come before. */
+/* KT-5, KT-6, KT-7, KT-8, KT-9, KT-10, KT-12: what a header may say, whatever has come before. */
 static enum base_err check_header(struct ktcp_rx *rx, const struct ktcp_header *h, uint16_t zero)
 {
     bool is_first = (h->flags & KTCP_FIRST) != 0;

@@ -295,6 +295,7 @@ static void calls_wait_for_room_and_then_go(void **state)
     assert_int_equal(channel->waiting_bytes, 0);
 }
 
+/* PR-15 */
 static void a_cancelled_call_ends_once_and_the_server_is_told(void **state)
 {
     (void)state;
@@ -386,6 +387,7 @@ static void options_of_another_size_are_refused(void **state)
 
 /* ---- two transports ---- */
 
+/* PR-22 */
 static void calls_move_to_pony_when_the_server_says_where_it_is(void **state)
 {
     (void)state;
@@ -431,6 +433,7 @@ static void when_pony_breaks_new_calls_take_tcp_at_once(void **state)
     assert_int_equal(info.transport, SNAP_TRANSPORT_PONY);
 }
 
+/* PR-16 */
 static void what_may_have_run_is_not_run_again(void **state)
 {
     (void)state;
@@ -456,6 +459,7 @@ static void say_no_pony(struct snap_loop *l, void *arg)
                                           .version_max = SNAPI_RPC_VERSION_MAX});
 }
 
+/* PR-23 */
 static void a_server_that_loses_its_snapd_says_so_and_calls_move_at_once(void **state)
 {
     (void)state;
@@ -473,6 +477,7 @@ static void a_server_that_loses_its_snapd_says_so_and_calls_move_at_once(void **
     fake_set_hold(SNAP_TRANSPORT_PONY, false);
 }
 
+/* PR-11 */
 static void what_is_idempotent_is_run_again(void **state)
 {
     (void)state;
@@ -526,6 +531,7 @@ static void without_a_snapd_everything_goes_over_tcp(void **state)
     assert_int_equal(info.why, SNAP_WHY_NO_SNAPD);
 }
 
+/* PR-30 */
 static void a_server_that_goes_away_gets_no_new_calls(void **state)
 {
     (void)state;

@@ -83,6 +83,23 @@ static void frames_that_have_no_place_end_the_connection(void **state)
     one_bad_frame((struct pony_frame){.type = PONY_FRAME_CLOSE_OK});
 }
 
+/* PX-63: a later release's reason. */
+static void an_unknown_reason_is_taken_as_protocol(void **state)
+{
+    (void)state;
+    static const uint8_t reasons[] = {SHM_REASON_NONE, SHM_REASON_MAX, 255};
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        struct script script = make_script();
+        struct shm_completion cpl;
+        add(&script, (struct pony_frame){.type = PONY_FRAME_RESET, .reason = reasons[i]});
+        assert_true(deliver(&script));
+        assert_true(world_expect(script.pair->server, SHM_CPL_CLOSED, SECOND, &cpl));
+        assert_int_equal(cpl.conn, script.pair->server_conn);
+        assert_int_equal(cpl.reason, SHM_REASON_PROTOCOL);
+        free_pair(script.pair);
+    }
+}
+
 static void pieces_that_do_not_fit_end_the_connection(void **state)
 {
     (void)state;
@@ -227,6 +244,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_that_have_no_place_end_the_connection),
+        cmocka_unit_test(an_unknown_reason_is_taken_as_protocol),
         cmocka_unit_test(pieces_that_do_not_fit_end_the_connection),
         cmocka_unit_test(the_same_piece_again_ends_the_connection),
         cmocka_unit_test(credit_may_be_used_up_and_not_overdrawn),

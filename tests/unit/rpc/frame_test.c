@@ -103,6 +103,7 @@ static void a_body_is_aligned_in_its_frame(void **state)
     }
 }
 
+/* PR-1 */
 static void a_frame_cut_before_its_body_is_refused(void **state)
 {
     (void)state;
@@ -127,6 +128,7 @@ static void expect_refused(const void *data, size_t len)
     assert_true(base_error_last_note()[0] != '\0');
 }
 
+/* PR-1 */
 static void unknown_types_are_refused(void **state)
 {
     (void)state;
@@ -138,6 +140,7 @@ static void unknown_types_are_refused(void **state)
     }
 }
 
+/* PR-10 */
 static void call_0_is_refused(void **state)
 {
     (void)state;
@@ -152,6 +155,7 @@ static void call_0_is_refused(void **state)
     expect_refused(out, put(&frame));
 }
 
+/* PR-2 */
 static void text_is_bounded_at_1023(void **state)
 {
     (void)state;
@@ -168,6 +172,7 @@ static void text_is_bounded_at_1023(void **state)
     expect_refused(out, put(&frame));
 }
 
+/* PR-2, PR-6 */
 static void metadata_is_bounded_and_skipped(void **state)
 {
     (void)state;
@@ -188,6 +193,7 @@ static void metadata_is_bounded_and_skipped(void **state)
     free(big);
 }
 
+/* PR-3 */
 static void padding_must_be_zero(void **state)
 {
     (void)state;
@@ -196,6 +202,7 @@ static void padding_must_be_zero(void **state)
     expect_refused(out, size);
 }
 
+/* PR-4 */
 static void control_characters_in_names_are_refused(void **state)
 {
     (void)state;
@@ -207,6 +214,7 @@ static void control_characters_in_names_are_refused(void **state)
     expect_refused(out, put(&frame));
 }
 
+/* PR-13 */
 static void a_later_versions_code_is_unknown(void **state)
 {
     (void)state;
@@ -223,6 +231,7 @@ static void a_later_versions_code_is_unknown(void **state)
     assert_int_equal(got.code, 2);
 }
 
+/* PR-21 */
 static void an_empty_range_of_versions_is_refused(void **state)
 {
     (void)state;
@@ -231,6 +240,41 @@ static void an_empty_range_of_versions_is_refused(void **state)
     expect_refused(out, put(&frame));
     frame.version_min = 0;
     expect_refused(out, put(&frame));
+}
+
+/* PR-5 */
+static void what_a_later_version_puts_into_reserved_places_is_ignored(void **state)
+{
+    (void)state;
+
+    static const struct {
+        uint8_t type, from, to; /* reserved bytes; from == to: none */
+        bool may_be_longer;
+    } cases[] = {
+        {SNAPI_RESPONSE, 18, 24, false}, {SNAPI_CANCEL, 2, 8, true}, {SNAPI_HELLO, 0, 0, true},
+        {SNAPI_GOAWAY, 6, 8, true},      {SNAPI_PING, 2, 8, true},   {SNAPI_PONG, 2, 8, true},
+        {SNAPI_REQUEST, 0, 0, false},
+    };
+
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        size_t size = put(&samples[i]);
+        for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+            if (cases[k].type != samples[i].type) {
+                continue;
+            }
+            uint8_t bytes[sizeof(out)];
+            memcpy(bytes, out, size);
+            memset(bytes + cases[k].from, 0xee, (size_t)(cases[k].to - cases[k].from));
+            memset(bytes + size, 0xee, 16);
+            bytes[1] |= 0xf0; /* flags that nobody has defined */
+            struct snapi_frame got;
+            assert_int_equal(
+                snapi_frame_parse(bytes, size + (cases[k].may_be_longer ? 16u : 0u), &got),
+                BASE_OK);
+            got.flags &= 0x0f;
+            assert_same(&samples[i], &got);
+        }
+    }
 }
 
 static void random_bytes_never_reach_past_the_frame(void **state)
@@ -266,6 +310,7 @@ int main(void)
         cmocka_unit_test(control_characters_in_names_are_refused),
         cmocka_unit_test(a_later_versions_code_is_unknown),
         cmocka_unit_test(an_empty_range_of_versions_is_refused),
+        cmocka_unit_test(what_a_later_version_puts_into_reserved_places_is_ignored),
         cmocka_unit_test(random_bytes_never_reach_past_the_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,6 +70,7 @@ static void *answer_it(void *arg)
     return NULL;
 }
 
+/* PR-30 */
 static void calls_answered_within_the_grace_are_delivered(void **state)
 {
     (void)state;
@@ -83,6 +84,7 @@ static void calls_answered_within_the_grace_are_delivered(void **state)
     assert_int_equal(scripted_response(&client, 1)->frame.code, SNAP_DATA_LOSS);
 }
 
+/* PR-12 */
 static void answers_race_with_the_stop_and_each_call_ends_once(void **state)
 {
     for (int i = 0; i < 100; i++) {
@@ -99,6 +101,7 @@ static void answers_race_with_the_stop_and_each_call_ends_once(void **state)
     snap_server_fail(host.held[0], SNAP_ABORTED, "x");
 }
 
+/* PR-14, PR-30 */
 static void new_calls_are_refused_as_not_run_while_stopping(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/status.h"
+#include "server/server_impl.h"
 #include "test_messages.pb-c.h"
 #include "tests/support/cmocka_all.h"
 #include "tests/unit/server/scripted_client.h"
@@ -56,6 +57,7 @@ static void a_call_is_answered_with_its_number_and_message(void **state)
     snaptest__ping__free_unpacked(ping, NULL);
 }
 
+/* PR-14 */
 static void an_unknown_method_is_unimplemented_by_name(void **state)
 {
     (void)state;
@@ -67,6 +69,7 @@ static void an_unknown_method_is_unimplemented_by_name(void **state)
     assert_int_equal(host.n_run, 0);
 }
 
+/* PR-14 */
 static void an_undecodable_request_is_an_invalid_argument(void **state)
 {
     (void)state;
@@ -82,6 +85,7 @@ static void an_undecodable_request_is_an_invalid_argument(void **state)
     assert_int_equal(host.n_run, 0);
 }
 
+/* PR-13 */
 static void a_handlers_error_arrives_with_its_message(void **state)
 {
     (void)state;
@@ -102,6 +106,7 @@ static void a_response_of_another_type_is_internal(void **state)
     expect_error(1, SNAP_INTERNAL, true, "snaptest.Empty");
 }
 
+/* PR-6 */
 static void metadata_is_skipped(void **state)
 {
     (void)state;
@@ -131,6 +136,7 @@ static void reopen(const struct snap_loop_options *loop_options,
     scripted_open(&client, &host, true);
 }
 
+/* PR-14 */
 static void calls_past_max_calls_are_refused_as_not_run(void **state)
 {
     (void)state;
@@ -162,6 +168,7 @@ static void a_response_past_the_limit_is_named(void **state)
     expect_error(2, SNAP_RESOURCE_EXHAUSTED, true, "max_message_bytes 1000");
 }
 
+/* PR-25 */
 static void a_response_past_the_clients_limit_is_named(void **state)
 {
     (void)state;
@@ -177,6 +184,7 @@ static void a_response_past_the_clients_limit_is_named(void **state)
     expect_error(2, SNAP_RESOURCE_EXHAUSTED, true, "max_message_bytes 500");
 }
 
+/* PR-14 */
 static void a_request_past_the_limit_is_refused_as_not_run(void **state)
 {
     (void)state;
@@ -197,6 +205,7 @@ static void a_request_past_the_limit_is_refused_as_not_run(void **state)
 
 /* ---- what a handler sees ---- */
 
+/* PR-11 */
 static void the_deadline_reaches_the_handler(void **state)
 {
     (void)state;
@@ -216,6 +225,7 @@ static void the_deadline_reaches_the_handler(void **state)
     assert_int_equal(snap_server_call_time_left_us(host.held[3]), UINT64_MAX);
 }
 
+/* PR-12, PR-15 */
 static void a_cancelled_call_is_told_and_its_answer_dropped(void **state)
 {
     (void)state;
@@ -236,6 +246,7 @@ static void a_cancelled_call_is_told_and_its_answer_dropped(void **state)
     assert_null(scripted_find(&client, SNAPI_RESPONSE, 1));
 }
 
+/* PR-16 */
 static void a_call_outlives_its_connection(void **state)
 {
     (void)state;
@@ -330,6 +341,7 @@ static void answers_wait_for_room_and_none_is_lost(void **state)
     }
 }
 
+/* PR-32 */
 static void a_client_that_never_reads_is_dropped(void **state)
 {
     (void)state;
@@ -365,6 +377,7 @@ static void expect_closed_and_others_served(void)
     scripted_close(&other, &host);
 }
 
+/* PR-1 */
 static void a_malformed_frame_ends_only_its_connection(void **state)
 {
     (void)state;
@@ -387,6 +400,7 @@ static void a_response_to_a_server_ends_its_connection(void **state)
     expect_closed_and_others_served();
 }
 
+/* PR-10 */
 static void a_number_in_use_ends_its_connection(void **state)
 {
     (void)state;
@@ -395,6 +409,7 @@ static void a_number_in_use_ends_its_connection(void **state)
     expect_closed_and_others_served();
 }
 
+/* PR-20 */
 static void a_first_frame_other_than_hello_ends_its_connection(void **state)
 {
     (void)state;
@@ -405,6 +420,46 @@ static void a_first_frame_other_than_hello_ends_its_connection(void **state)
     assert_int_equal(host.n_run, 1);
 }
 
+/* PR-24. Ten seconds are not waited for: the timer is looked at, and then fired. */
+static void a_client_that_does_not_say_hello_in_time_is_dropped(void **state)
+{
+    (void)state;
+    struct scripted silent;
+    scripted_open(&silent, &host, false);
+    host_settle(&host);
+    assert_false(silent.is_closed);
+    struct snapi_server_conn *conn =
+        base_list_entry(base_list_last(&host.server->conns), struct snapi_server_conn, link);
+    uint64_t now_ns = snapi_loop_now(host.loop);
+    assert_true(base_timer_is_armed(&conn->timer));
+    assert_in_range(conn->timer.deadline_ns, now_ns + 9 * UINT64_C(1000000000),
+                    now_ns + 10 * UINT64_C(1000000000));
+    assert_true(snapi_loop_try_enter(host.loop));
+    conn->timer.fn(&conn->timer, conn->timer.deadline_ns);
+    snapi_loop_leave(host.loop);
+    host_settle(&host);
+    assert_true(silent.is_closed);
+    /* Who has said it is not timed any more. */
+    conn = base_list_entry(base_list_last(&host.server->conns), struct snapi_server_conn, link);
+    assert_false(base_timer_is_armed(&conn->timer));
+}
+
+/* PR-15 */
+static void cancelling_what_is_not_in_flight_means_nothing(void **state)
+{
+    (void)state;
+    scripted_send(&client, &(struct snapi_frame){.type = SNAPI_CANCEL, .id = 99});
+    scripted_call(&client, "Echo", 99, "");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 99)->frame.code, SNAP_OK);
+    scripted_send(&client, &(struct snapi_frame){.type = SNAPI_CANCEL, .id = 99});
+    scripted_call(&client, "Echo", 100, "");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 100)->frame.code, SNAP_OK);
+    assert_false(client.is_closed);
+}
+
+/* PR-20 */
 static void over_pony_a_call_may_overtake_hello(void **state)
 {
     (void)state;
@@ -419,6 +474,7 @@ static void over_pony_a_call_may_overtake_hello(void **state)
     scripted_close(&pony, &host);
 }
 
+/* PR-21 */
 static void no_version_in_common_is_told_with_a_reason(void **state)
 {
     (void)state;
@@ -435,6 +491,7 @@ static void no_version_in_common_is_told_with_a_reason(void **state)
     assert_int_equal(client.why, BASE_E_CLOSED);
 }
 
+/* PR-21 */
 static void a_later_client_that_also_knows_our_version_is_served(void **state)
 {
     (void)state;
@@ -447,6 +504,7 @@ static void a_later_client_that_also_knows_our_version_is_served(void **state)
     assert_int_equal(scripted_response(&client, 1)->frame.code, SNAP_OK);
 }
 
+/* PR-31 */
 static void a_ping_is_answered_with_its_token(void **state)
 {
     (void)state;
@@ -468,6 +526,7 @@ static const struct heard *last_heard(void)
     return &client.heard[client.n_heard - 1];
 }
 
+/* PR-22, PR-23 */
 static void the_pony_address_is_told_first_and_whenever_it_changes(void **state)
 {
     (void)state;
@@ -499,6 +558,7 @@ static void over_pony_the_same_service_is_served(void **state)
     scripted_close(&pony, &host);
 }
 
+/* PR-22 */
 static void where_tcp_is_forced_there_is_no_pony_address(void **state)
 {
     (void)state;
@@ -575,6 +635,8 @@ int main(void)
         CASE(a_response_to_a_server_ends_its_connection),
         CASE(a_number_in_use_ends_its_connection),
         CASE(a_first_frame_other_than_hello_ends_its_connection),
+        CASE(a_client_that_does_not_say_hello_in_time_is_dropped),
+        CASE(cancelling_what_is_not_in_flight_means_nothing),
         CASE(over_pony_a_call_may_overtake_hello),
         CASE(no_version_in_common_is_told_with_a_reason),
         CASE(a_later_client_that_also_knows_our_version_is_served),

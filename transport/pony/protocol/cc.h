@@ -18,6 +18,7 @@ enum {
     PONY_CC_STATE_MAX = 192 /**< bytes; 16-aligned */
 };
 
+/** PX-40: all that an algorithm knows is here; nothing of it goes on the wire. */
 struct pony_cc_config {
     double window_max_pkts; /**< the window never needs to be larger */
     uint32_t mtu_bytes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Delay window: grows while the round trip stays near the least one seen, shrinks when it does not,
- * and takes loss for congestion only when it is more than a lossy path explains.
+ * and takes loss for congestion only when it is more than a lossy path explains. PX-44
  *
  * Once per round trip:
  *   more than 3 % of the packets lost       window * 0.75

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fixed window: no congestion control at all. For measurements, and for networks that somebody
- * else keeps from being congested.
+ * else keeps from being congested. PX-46
  */
 #include "transport/pony/protocol/cc.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Swift: additive increase, multiplicative decrease around a target delay, with a window for the
- * fabric and one for the endpoints; below one packet the window becomes a pace.
+ * fabric and one for the endpoints; below one packet the window becomes a pace. PX-42, PX-45
  *
  * Source  Kumar et al., "Swift: Delay is Simple and Effective for Congestion Control in the
  *         Datacenter" (SIGCOMM'20), Algorithm 1 and sections 3.1 to 3.5; snap.md 6. Parameters that

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What arrives. A packet is checked in this order, and counted by the first check that it fails:
- * size, header (wire.c), flow number and token, state, acknowledgement, window, frames.
+ * size, header (wire.c), flow number and token, state, acknowledgement, window, frames. PX-11
  */
 #include "base/clock.h"
 #include "base/compiler.h"
@@ -10,6 +10,7 @@
 /* How long the newest time stamp of a peer keeps older ones from being echoed. */
 #define NEWEST_TS_NS UINT64_C(60000000000)
 
+/* PX-9 */
 static uint8_t hops_of(const struct pony_packet_in *in)
 {
     static const uint8_t initials[] = {64, 128, 255};
@@ -108,7 +109,7 @@ static uint32_t take_n_ce(struct pony_flow *flow, uint16_t n_ce)
     return (uint32_t)n_new;
 }
 
-/* False: it acknowledges what was never sent. */
+/* False: it acknowledges what was never sent. PX-26 */
 static bool work_on_ack(struct pony_flow *flow, const struct pony_arrival *arrival)
 {
     const struct pony_wire_hdr *hdr = arrival->hdr;
@@ -170,6 +171,7 @@ static void note_life(struct pony_flow *flow, uint64_t now_ns)
     flow->received_pkts++;
 }
 
+/* PX-8, PX-22, PX-23 */
 static void take_data(struct pony_flow *flow, const struct pony_arrival *arrival)
 {
     struct pony_flow_table *table = flow->table;
@@ -192,7 +194,7 @@ static void take_data(struct pony_flow *flow, const struct pony_arrival *arrival
     pony_flow_count(table, PONY_FLOW_C_RX_DATA);
     if (!table->config.events->deliver(table->config.ctx, flow, arrival->body, hdr->body_len,
                                        arrival->now_ns)) {
-        pony_flow_count(table, PONY_FLOW_C_DROP_FRAMES);
+        pony_flow_count(table, PONY_FLOW_C_DROP_FRAMES); /* PX-55 */
         pony_flow_kill(flow, SHM_REASON_PROTOCOL, true);
     }
 }
@@ -215,7 +217,7 @@ static void on_packet_up(struct pony_flow *flow, const struct pony_arrival *arri
         return;
     }
     flow->last_use_ns = arrival->now_ns;
-    flow->owes_ack = true;
+    flow->owes_ack = true; /* PX-25: sent when this round's packets are all in */
     pony_flow_activate(flow);
     if (arrival->hdr->type == PONY_WIRE_PROBE) {
         pony_flow_note_echo(flow, arrival);
@@ -488,7 +490,7 @@ void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packe
     struct pony_arrival arrival = {.in = in, .hdr = &hdr, .now_ns = now_ns};
     pony_flow_count(table, PONY_FLOW_C_RX_PACKETS);
     table->counters[PONY_FLOW_C_RX_BYTES] += in->len;
-    /* A HELLO may be larger than what we take otherwise: it asks how much that is. */
+    /* PX-10. A HELLO may be larger than what we take otherwise: it asks how much that is. */
     if (in->len > PONY_MTU_MAX) {
         pony_flow_count(table, PONY_FLOW_C_DROP_OVERSIZE);
         return;
@@ -514,6 +516,7 @@ void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packe
     }
 }
 
+/* PX-53 */
 void pony_flows_on_unreachable(struct pony_flow_table *table, const struct pony_addr *to,
                                uint64_t now_ns)
 {

@@ -63,6 +63,7 @@ static uint64_t probe_deadline_ns(const struct pony_flow *flow)
     return flow->n_users > 0 ? flow->last_rx_ns + config->keepalive_ns : UINT64_MAX;
 }
 
+/* PX-52 */
 static bool is_unused(const struct pony_flow *flow)
 {
     return flow->n_users == 0 && !flow->wants_fill && pony_sent_window_is_idle(&flow->sent);
@@ -74,6 +75,7 @@ static uint64_t idle_deadline_ns(const struct pony_flow *flow)
     return flow->n_users == 0 ? flow->last_use_ns + flow->table->config.idle_ns : UINT64_MAX;
 }
 
+/* PX-33 */
 static void on_timeout(struct pony_flow *flow, uint64_t now_ns)
 {
     struct pony_flow_table *table = flow->table;

@@ -26,7 +26,7 @@ static void put_out(struct pony_flow_table *table, struct pony_packet_out *out)
     table->counters[PONY_FLOW_C_TX_BYTES] += out->head_len + out->payload_len;
 }
 
-/* The header of a packet on a flow, but for lengths and SACK; takes the echo. */
+/* The header of a packet on a flow, but for lengths and SACK; takes the echo. PX-6, PX-7, PX-8 */
 static void make_header(struct pony_flow *flow, enum pony_wire_type type, uint64_t now_ns,
                         struct pony_wire_hdr *hdr)
 {
@@ -104,7 +104,7 @@ static void emit_reply(struct pony_flow_table *table, const struct pony_reply *r
     emit_scratch(table, &reply->to, &hdr, head, out);
 }
 
-/* The last packet of a flow, which is gone afterwards. */
+/* The last packet of a flow, which is gone afterwards. PX-54 */
 static void emit_sealed_reset(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
 {
     uint8_t body[PONY_WIRE_END_BYTES];
@@ -200,7 +200,7 @@ static bool next_hello(struct pony_flow *flow, uint64_t now_ns, struct pony_pack
     return true;
 }
 
-/* ACK or PROBE: all that we know has arrived, no body. */
+/* ACK or PROBE: all that we know has arrived, no body. PX-43 */
 static void emit_bare(struct pony_flow *flow, enum pony_wire_type type, uint64_t now_ns,
                       struct pony_packet_out *out)
 {
@@ -265,7 +265,8 @@ static void emit_open(struct pony_flow *flow, const struct pony_packet *p,
     put_out(flow->table, out);
 }
 
-/* A packet that has its number, sent for the first time or again: a fresh header each time. */
+/* A packet that has its number, sent for the first time or again, with a fresh header each time.
+ * PX-24, PX-25 */
 static void emit_data(struct pony_flow *flow, struct pony_tx_packet *packet, uint64_t now_ns,
                       struct pony_packet_out *out)
 {
@@ -367,7 +368,7 @@ static bool fill(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out
     return true;
 }
 
-/* What was lost, then what is new, as far as window and pace allow. PX-41, PX-42 */
+/* What was lost, then what is new, as far as window and pace allow. PX-41, PX-42 PX-29 */
 static bool next_data(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
 {
     if (!flow->wants_fill && flow->sent.n_lost == 0) {

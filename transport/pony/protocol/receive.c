@@ -191,6 +191,7 @@ static void on_frag(struct pony_conn *conn, const struct pony_frame *frame)
     }
 }
 
+/* PX-77: whoever does not consume keeps its senders waiting here, and no flow. */
 void pony_receive_serve_waiting(struct pony_app *app)
 {
     struct base_list *first;

@@ -16,6 +16,7 @@ void pony_rtt_init(struct pony_rtt *rtt, uint64_t rto_min_ns, uint64_t rto_max_n
     rtt->rto_max_ns = rto_max_ns;
 }
 
+/* PX-30 */
 void pony_rtt_add(struct pony_rtt *rtt, uint64_t sample_ns, uint64_t now_ns)
 {
     sample_ns = base_min_u64(base_max_u64(sample_ns, 1), PONY_RTT_SANE_MAX_NS);
@@ -42,6 +43,7 @@ uint64_t pony_rtt_min_ns(const struct pony_rtt *rtt)
     return least == UINT64_MAX ? 0 : least;
 }
 
+/* PX-32 */
 uint64_t pony_rtt_rto_ns(const struct pony_rtt *rtt)
 {
     uint64_t rto_ns =

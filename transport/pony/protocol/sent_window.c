@@ -150,6 +150,7 @@ struct pony_sent_ack pony_sent_window_ack(struct pony_sent_window *window,
     return job.result;
 }
 
+/* PX-27 */
 uint32_t pony_sent_window_find_lost(struct pony_sent_window *window, uint64_t now_ns,
                                     uint64_t reo_ns)
 {
@@ -176,6 +177,7 @@ uint32_t pony_sent_window_find_lost(struct pony_sent_window *window, uint64_t no
     return n;
 }
 
+/* PX-33 */
 bool pony_sent_window_timeout(struct pony_sent_window *window)
 {
     struct base_list *link = base_list_take_first(&window->inflight);

@@ -25,6 +25,7 @@ enum {
     AT_COVERED_LEN = 46
 };
 
+/* PX-1 */
 static uint32_t checksum(const uint8_t *at, uint32_t n_sack, uint32_t covered_len)
 {
     return base_crc32c(0, at + AT_VERSION, pony_wire_hdr_len(n_sack) + covered_len - AT_VERSION);
@@ -79,7 +80,8 @@ static bool is_handshake(uint8_t type)
     return type == PONY_WIRE_HELLO || type == PONY_WIRE_HELLO_OK || type == PONY_WIRE_REFUSE;
 }
 
-/* What the fields mean: only looked at once the CRC says that they are as they were sent. */
+/* What the fields mean: only looked at once the CRC says that they are as they were sent. PX-3, PX-4,
+ * PX-5 */
 enum pony_wire_verdict pony_wire_check(const struct pony_wire_versions *versions,
                                        const struct pony_wire_hdr *hdr)
 {
@@ -120,14 +122,14 @@ enum pony_wire_verdict pony_wire_decode_as(const struct pony_wire_versions *vers
         return PONY_WIRE_SHORT;
     }
     load_fixed(data, hdr);
-    if (hdr->n_sack > PONY_WIRE_SACK_WORDS_MAX) {
+    if (hdr->n_sack > PONY_WIRE_SACK_WORDS_MAX) { /* PX-3 */
         return PONY_WIRE_SACK;
     }
     uint32_t hdr_len = pony_wire_hdr_len(hdr->n_sack);
     if (len < hdr_len) {
         return PONY_WIRE_SHORT;
     }
-    if (hdr->body_len != len - hdr_len || hdr->covered_len > hdr->body_len) {
+    if (hdr->body_len != len - hdr_len || hdr->covered_len > hdr->body_len) { /* PX-2 */
         return PONY_WIRE_LENGTH;
     }
     if (base_load_u32(data + AT_CRC) != checksum(data, hdr->n_sack, hdr->covered_len)) {
