@@ -67,7 +67,8 @@ static enum base_err get_text(struct base_cursor *c, size_t len, struct snapi_fr
     return BASE_OK;
 }
 
-/* What REQUEST and RESPONSE have behind their text: metadata (skipped), zeros, body. PR-2, PR-3, PR-6 */
+/* What REQUEST and RESPONSE have behind their text: metadata (skipped), zeros, body. PR-2, PR-3,
+ * PR-6 */
 static enum base_err get_payload(struct base_cursor *c, size_t meta_len, struct snapi_frame *f)
 {
     if (meta_len > SNAPI_FRAME_META_MAX) {
@@ -123,7 +124,7 @@ static enum base_err parse_response(struct base_cursor *c, struct snapi_frame *f
     return get_payload(c, meta_len, f);
 }
 
-/* CANCEL, PING and PONG: u8 type, 7 reserved, u64. What is reserved, and what stands behind, is for later versions. PR-5 */
+/* CANCEL, PING and PONG. What is reserved, and what stands behind, is for later versions. PR-5 */
 static enum base_err parse_id(struct base_cursor *c, struct snapi_frame *f)
 {
     base_cursor_skip(c, 6);
