@@ -226,6 +226,26 @@ static void dual_stack_sends_to_both_families(void **state)
     b->ops->destroy(b);
 }
 
+static void an_ipv4_socket_takes_no_ipv6_address_for_an_ipv4_one(void **state)
+{
+    (void)state;
+    struct snapd_dev *a = open_dev("127.0.0.1:0", true);
+    struct snapd_dev *b = open_dev("127.0.0.1:0", true);
+    const uint32_t lengths[] = {SIZE};
+    for (size_t i = 0; i < 12; i++) { /* the last four bytes alone would lead to b */
+        struct pony_addr to = address_of(b);
+        to.ip[i] ^= 0x10;
+        send_lengths(a, &to, lengths, 1);
+        assert_int_equal(counter(a, "udp_dropped_packets"), i + 1);
+    }
+    struct pony_addr to = address_of(b);
+    send_lengths(a, &to, lengths, 1);
+    expect_lengths(b, lengths, 1, SNAPD_DEV_RX_MAX);
+    assert_int_equal(counter(b, "udp_received_packets"), 1);
+    a->ops->destroy(a);
+    b->ops->destroy(b);
+}
+
 static void a_port_where_nobody_listens_is_told_once(void **state)
 {
     (void)state;
@@ -396,6 +416,7 @@ int main(void)
         cmocka_unit_test(without_segmentation_packets_travel_singly),
         cmocka_unit_test(peers_in_one_batch_each_get_theirs),
         cmocka_unit_test(dual_stack_sends_to_both_families),
+        cmocka_unit_test(an_ipv4_socket_takes_no_ipv6_address_for_an_ipv4_one),
         cmocka_unit_test(a_port_where_nobody_listens_is_told_once),
         cmocka_unit_test(a_full_socket_keeps_packets_aside_until_there_is_room),
         cmocka_unit_test(answers_leave_from_the_address_that_was_reached),
