@@ -104,6 +104,13 @@ bool hosts_set_link(const struct hosts *hosts, bool is_up)
     return ip(hosts->ns_fd[1], is_up ? "link set wire up" : "link set wire down");
 }
 
+bool hosts_add_address(const struct hosts *hosts, int host, const char *address)
+{
+    char command[128];
+    (void)snprintf(command, sizeof(command), "addr add %s dev wire", address);
+    return ip(hosts->ns_fd[host], command);
+}
+
 bool hosts_enter(struct hosts *hosts, int host)
 {
     if (hosts->home_fd < 0) {

@@ -23,6 +23,9 @@ bool hosts_make(struct hosts *hosts);
 /** Makes this process live at a host; -1: back home. */
 bool hosts_enter(struct hosts *hosts, int host);
 
+/** Gives a host another address: "10.213.0.22/24". */
+bool hosts_add_address(const struct hosts *hosts, int host, const char *address);
+
 /** Cuts the wire between them, at host 1, or joins it again. What host 0 sends is lost in silence. */
 bool hosts_set_link(const struct hosts *hosts, bool is_up);
 

@@ -186,27 +186,59 @@ static void the_environment_rules_and_nonsense_in_it_is_refused(void **state)
     world.is_good = true;
 }
 
-static void a_target_may_be_a_pony_address(void **state)
+/** The server's Pony address at a host, from its log. */
+static void read_pony_target(const char *host, char *target, size_t size)
 {
     char line[256];
-    char target[320] = "";
+    char rest[200];
+    assert_true(world_until_log(&world, "server.log", "Pony address is now"));
+    FILE *log = fopen(world_path(&world, "server.log"), "re");
+    assert_non_null(log);
+    target[0] = '\0';
+    while (fgets(line, sizeof(line), log) != NULL) {
+        if (sscanf(line, "%*[^\"]\"pony:*:%199[^\"]\"", rest) == 1) {
+            (void)snprintf(target, size, "pony:%s:%s", host, rest);
+        }
+    }
+    assert_int_equal(fclose(log), 0);
+}
+
+static void a_target_may_be_a_pony_address(void **state)
+{
+    char target[320];
     (void)state;
     world_start_snapd(&world, CLIENT);
     world_start_snapd(&world, SERVER);
     world_start_server(&world);
-    assert_true(world_until_log(&world, "server.log", "Pony address is now"));
-    FILE *log = fopen(world_path(&world, "server.log"), "re");
-    assert_non_null(log);
-    while (fgets(line, sizeof(line), log) != NULL) {
-        char rest[200];
-        if (sscanf(line, "%*[^\"]\"pony:*:%199[^\"]\"", rest) == 1) {
-            (void)snprintf(target, sizeof(target), "pony:10.213.0.2:%s", rest);
-        }
-    }
-    assert_int_equal(fclose(log), 0);
+    read_pony_target("10.213.0.2", target, sizeof(target));
     const struct caller_how how = {.target = target};
     start(&how);
     expect_carried(SNAP_TRANSPORT_PONY, SNAP_WHY_FORCED);
+    world.is_good = true;
+}
+
+static void a_host_may_be_reached_at_two_addresses_at_once(void **state)
+{
+    static struct caller second;
+    char targets[2][320];
+    (void)state;
+    assert_true(hosts_add_address(&world.hosts, SERVER, "10.213.0.22/24"));
+    world_start_snapd(&world, CLIENT);
+    world_start_snapd(&world, SERVER);
+    world_start_server(&world);
+    read_pony_target("10.213.0.2", targets[0], sizeof(targets[0]));
+    read_pony_target("10.213.0.22", targets[1], sizeof(targets[1]));
+    const struct caller_how hows[] = {{.target = targets[0]}, {.target = targets[1]}};
+    start(&hows[0]);
+    expect_carried(SNAP_TRANSPORT_PONY, SNAP_WHY_FORCED);
+    caller_open(&second, &world, &hows[1]);
+    for (uint64_t i = 0; i < 200; i++) {
+        caller_expect_ok(&caller, 2 * i + 1); /* not idempotent: a break would show */
+        caller_expect_ok(&second, 1000 + 2 * i + 1);
+    }
+    assert_false(caller_logged(&caller, "no transport reaches it now"));
+    assert_false(caller_logged(&second, "no transport reaches it now"));
+    caller_close(&second);
     world.is_good = true;
 }
 
@@ -223,6 +255,7 @@ int main(void)
         CASE(what_is_forced_is_used_and_nothing_else),
         CASE(the_environment_rules_and_nonsense_in_it_is_refused),
         CASE(a_target_may_be_a_pony_address),
+        CASE(a_host_may_be_reached_at_two_addresses_at_once),
     };
     (void)unsetenv("SNAP_TRANSPORT");
     int skip = world_skip();
