@@ -192,6 +192,33 @@ static void a_newer_peer_that_still_speaks_ours_is_welcome(void **state)
     assert_int_equal(pair.ends[1].n_ups, 1);
 }
 
+/* PX-56 */
+static void a_flow_has_one_version(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_stop(&pair);
+    for (int i = 0; i < 2; i++) {
+        pair.ends[i].config.version_min = 1;
+        pair.ends[i].config.version_max = 2;
+    }
+    flow_pair_start(&pair);
+    flow_pair_connect(&pair);
+    flow_pair_send(&pair, 0, 1);
+    assert_true(flow_pair_take(&pair, 0, &bytes));
+    assert_int_equal(flow_bytes_type(&bytes), PONY_WIRE_DATA);
+    assert_int_equal(bytes.data[4], 2);
+    bytes.data[4] = 1;
+    flow_bytes_seal(&bytes);
+    flow_pair_give(&pair, 1, &bytes);
+    assert_int_equal(flow_pair_count(&pair, 1, "drop_version"), 1);
+    assert_int_equal(pair.ends[1].n_delivered, 0);
+    bytes.data[4] = 2;
+    flow_bytes_seal(&bytes);
+    flow_pair_give(&pair, 1, &bytes);
+    assert_int_equal(pair.ends[1].n_delivered, 1);
+}
+
 static void silence_is_unreachable(void **state)
 {
     (void)state;
@@ -444,6 +471,7 @@ int main(void)
         CASE(a_lost_last_step_is_repeated),
         CASE(no_common_version_is_refused_on_both_sides),
         CASE(a_newer_peer_that_still_speaks_ours_is_welcome),
+        CASE(a_flow_has_one_version),
         CASE(silence_is_unreachable),
         CASE(a_hint_ends_a_handshake_at_once),
         CASE(a_full_table_says_so),

@@ -144,6 +144,7 @@ static void check_refused(struct range client, struct range server)
     free_pair(pair);
 }
 
+/* PX-57 */
 static void without_a_common_version_both_sides_know_why(void **state)
 {
     (void)state;
@@ -152,6 +153,7 @@ static void without_a_common_version_both_sides_know_why(void **state)
     check_refused((struct range){1, 3}, (struct range){4, 255});
 }
 
+/* PX-57 */
 static void a_flood_of_refusals_does_not_flood_the_log(void **state)
 {
     (void)state;
@@ -171,7 +173,7 @@ static void a_flood_of_refusals_does_not_flood_the_log(void **state)
     free_pair(pair);
 }
 
-/* A snapd that went back to an older release does not know the version of packets that still come. */
+/* PX-58: a snapd that went back to an older release does not know the version of packets that still come. */
 static void a_peer_that_goes_back_a_version_is_found_and_spoken_to(void **state)
 {
     (void)state;

@@ -202,7 +202,7 @@ static void take_data(struct pony_flow *flow, const struct pony_arrival *arrival
 /* DATA, ACK and PROBE on a flow that is up. */
 static void on_packet_up(struct pony_flow *flow, const struct pony_arrival *arrival)
 {
-    if (arrival->hdr->version != flow->version) {
+    if (arrival->hdr->version != flow->version) { /* PX-56 */
         pony_flow_count(flow->table, PONY_FLOW_C_DROP_VERSION);
         return;
     }

@@ -51,7 +51,7 @@ static struct base_log_place log_place(struct pony_flow_table *table, uint64_t n
                                    .component = "pony"};
 }
 
-/* Both ends say it, so that whoever looks into either log knows which snapd is to be renewed. */
+/* Both ends say it, so that whoever looks into either log knows which snapd is to be renewed. PX-57 */
 static void log_no_version(struct pony_flow_table *table, const struct pony_addr *peer,
                            const struct pony_wire_versions *theirs, uint64_t now_ns)
 {

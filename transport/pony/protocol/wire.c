@@ -90,7 +90,7 @@ enum pony_wire_verdict pony_wire_check(const struct pony_wire_versions *versions
     }
     bool is_spoken = hdr->version >= versions->min && hdr->version <= versions->max;
     if (is_handshake(hdr->type) ? hdr->version != PONY_WIRE_HANDSHAKE_VERSION : !is_spoken) {
-        return PONY_WIRE_VERSION; /* PX-12 */
+        return PONY_WIRE_VERSION; /* PX-12, PX-58 */
     }
     if ((hdr->flags & ~PONY_WIRE_FLAGS_ALL) != 0 ||
         ((hdr->flags & PONY_WIRE_FLAG_UNKNOWN) != 0 && hdr->type != PONY_WIRE_RESET)) {
