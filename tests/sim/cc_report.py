@@ -65,8 +65,8 @@ al., SIGCOMM'20), on Google's hardware.
     tests/sim/cc_report.py docs/img/cc_sim.json docs
 
 Packets of 5000 bytes, links of 2 us, 50 sending hosts in two racks, a switch queue of 12.6 MB
-(what the published 2027 us are at 50 Gb/s), Swift's base target 25 us, measured for 1 s (100 ms
-for those that are not Swift) after 0.4 s.
+(what the published 2027 us are at 50 Gb/s), Swift's base target 25 us. Incasts are measured for
+1 s (100 ms for those that are not Swift) after 0.4 s.
 
 ### Incast
 
@@ -101,7 +101,7 @@ as the paper has it.
 ### A receiver that is the bottleneck
 
 Eight flows to an engine that needs 0.5 us for each packet in or out. The endpoint window keeps
-the queue in the host short; without it only the largest window ends its growth. Each packet is
+the queue in the host short; without it the round trip is seven times as long. Each packet is
 delayed by up to 10 us at random: in a network without any noise the flows fell into step, and
 those of one rack, which always met the queue above the target, were starved.
 
