@@ -55,7 +55,7 @@ static void an_abort_in_flight_is_no_close_in_order(struct rig *rig)
 {
     struct rig_end *b;
     struct rig_end *a = rig_pair(rig, &b);
-    rig_must_send(a, 1, 8 << 20);
+    rig_must_send(a, 1, 32 << 20);
     rig_turn(rig);
     rig_close_conn(a, SNAPI_CLOSE_ABORT);
     rig_wait(rig, b->n_closed == 1);

@@ -137,6 +137,30 @@ static void potential_is_kept_in_any_pattern(void **state)
     }
 }
 
+static void what_moves_goes_to_the_lowest_free_place(void **state)
+{
+    (void)state;
+    struct pony_rxmem mem = make(16); /* ten of them for large messages */
+    uint64_t a, b, c;
+    assert_true(pony_rxmem_take_large(&mem, 3 * PAGE, &a));
+    assert_true(pony_rxmem_take_large(&mem, 2 * PAGE, &b));
+    assert_true(pony_rxmem_take_large(&mem, 4 * PAGE, &c));
+    uint64_t before = c;
+    pony_rxmem_move_large(&mem, 4 * PAGE, &c); /* nowhere else */
+    assert_int_equal(c, before);
+    pony_rxmem_give_large(&mem, a, 3 * PAGE);
+    pony_rxmem_move_large(&mem, 4 * PAGE, &c); /* too long for that hole */
+    assert_int_equal(c, before);
+    pony_rxmem_move_large(&mem, 2 * PAGE, &b);
+    assert_int_equal(b, a);
+    pony_rxmem_move_large(&mem, 4 * PAGE, &c); /* over its own place, too */
+    assert_int_equal(c, a + 2 * PAGE);
+    pony_rxmem_give_large(&mem, b, 2 * PAGE);
+    pony_rxmem_give_large(&mem, c, 4 * PAGE);
+    assert_true(pony_rxmem_is_empty(&mem));
+    pony_rxmem_fini(&mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +169,7 @@ int main(void)
         cmocka_unit_test(messages_lie_behind_each_other_aligned),
         cmocka_unit_test(a_light_load_stays_in_one_page),
         cmocka_unit_test(large_messages_take_runs_of_the_upper_part),
+        cmocka_unit_test(what_moves_goes_to_the_lowest_free_place),
         cmocka_unit_test(potential_is_kept_in_any_pattern),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

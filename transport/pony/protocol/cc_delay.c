@@ -12,6 +12,9 @@
  * packets carried a fifteenth of what 32 did in the simulator). Timeouts in a row do: they mean that
  * nothing gets through; from there it doubles per round trip up to 32.
  *
+ * A window of 512 KB that makes a queue (rtt > 2 * min rtt + 250 us) does not grow: more would only
+ * push what waits in socket buffers out of the caches, at twice the cost per byte.
+ *
  * The 4 ms: on hosts whose engines share cores with applications a round trip holds scheduling
  * delays of milliseconds that are no queue in the network.
  */
@@ -25,7 +28,9 @@ struct delay {
     uint64_t round_start_ns;
     uint64_t least_ns;        /* least RTT sample of this round; UINT64_MAX: none */
     uint32_t n_acked, n_lost; /* in this round */
+    uint32_t mtu_bytes;
     bool is_starting;
+    bool has_queue; /* the last round's least RTT holds more than the path */
 };
 
 _Static_assert(sizeof(struct delay) <= PONY_CC_STATE_MAX, "state lies in the flow");
@@ -34,6 +39,8 @@ static const double WINDOW_INITIAL = 64;
 static const double WINDOW_MIN = 32;
 static const double WINDOW_SILENT = 4; /* after timeouts in a row */
 static const double LOSS_TOLERATED = 0.03;
+static const double HOLD_BYTES = 512 * 1024;
+static const uint64_t HOLD_NS = (uint64_t)250 * BASE_NS_PER_US;
 static const uint64_t QUEUE_NS = (uint64_t)4 * BASE_NS_PER_MS;
 
 static void set_window(struct delay *delay, double pkts, double least)
@@ -51,6 +58,7 @@ static void delay_init(void *state, const struct pony_cc_config *config, uint64_
 {
     struct delay *delay = state;
     delay->window_max_pkts = config->window_max_pkts;
+    delay->mtu_bytes = config->mtu_bytes;
     delay->is_starting = true;
     delay->round_start_ns = now_ns;
     delay->least_ns = UINT64_MAX;
@@ -76,6 +84,7 @@ static void end_round(struct delay *delay, uint64_t now_ns, uint64_t min_rtt_ns)
         delay->is_starting = false;
         set_window(delay, delay->window_pkts * factor, WINDOW_MIN);
     }
+    delay->has_queue = delay->least_ns != UINT64_MAX && delay->least_ns > 2 * min_rtt_ns + HOLD_NS;
     delay->round_start_ns = now_ns;
     delay->least_ns = UINT64_MAX;
     delay->n_acked = 0;
@@ -90,7 +99,8 @@ static void delay_on_ack(void *state, const struct pony_cc_ack *ack)
     if (ack->rtt_ns != 0 && ack->rtt_ns < delay->least_ns) {
         delay->least_ns = ack->rtt_ns;
     }
-    if ((double)ack->n_inflight >= 0.75 * delay->window_pkts) {
+    bool is_held = delay->has_queue && delay->window_pkts * delay->mtu_bytes >= HOLD_BYTES;
+    if (!is_held && (double)ack->n_inflight >= 0.75 * delay->window_pkts) {
         bool is_fast = delay->is_starting || delay->window_pkts < WINDOW_MIN;
         double step = is_fast ? 1 : 1.0 / 16;
         set_window(delay, delay->window_pkts + step * ack->n_acked, WINDOW_SILENT);

@@ -184,6 +184,9 @@ static void on_frag(struct pony_conn *conn, const struct pony_frame *frame)
         violate(conn);
         return;
     }
+    if (msg->is_large && msg->received_bytes == 0) {
+        pony_rxmem_move_large(&conn->app->rx, msg->len, &msg->off);
+    }
     memcpy(conn->app->rx.base + msg->off + frame->off, frame->data, frame->data_len);
     msg->received_bytes += frame->data_len;
     if (msg->received_bytes == msg->len) {

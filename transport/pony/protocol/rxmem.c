@@ -116,6 +116,13 @@ void pony_rxmem_give_large(struct pony_rxmem *mem, uint64_t off, uint32_t len)
     mem->bytes_used -= (uint64_t)pages_of(len) * PONY_RX_PAGE_BYTES;
 }
 
+void pony_rxmem_move_large(struct pony_rxmem *mem, uint32_t len, uint64_t *off)
+{
+    pony_rxmem_give_large(mem, *off, len);
+    bool is_taken = pony_rxmem_take_large(mem, len, off);
+    base_assert(is_taken); /* where it was, at the worst */
+}
+
 bool pony_rxmem_is_empty(const struct pony_rxmem *mem)
 {
     uint32_t current = mem->current == (uint32_t)NO_PAGE ? 0 : 1;

@@ -68,6 +68,10 @@ bool pony_rxmem_give_eager(struct pony_rxmem *mem, uint64_t off, uint32_t len);
 bool pony_rxmem_take_large(struct pony_rxmem *mem, uint32_t len, uint64_t *off);
 void pony_rxmem_give_large(struct pony_rxmem *mem, uint64_t off, uint32_t len);
 
+/** Moves a run in which nothing is written yet to the lowest place that is free now: memory that was
+ * given back meanwhile is still in the caches, and the region does not wander through them. */
+void pony_rxmem_move_large(struct pony_rxmem *mem, uint32_t len, uint64_t *off);
+
 /** True when nothing is taken. */
 bool pony_rxmem_is_empty(const struct pony_rxmem *mem);
 

@@ -15,7 +15,7 @@
 
 enum {
     SMALL_QUANTUM_BYTES = 8 * 1024,
-    LARGE_QUANTUM_BYTES = 32 * 1024,
+    LARGE_TURN_BYTES = 1 << 20, /* of a connection, and of one of its messages */
     SMALL_RUN_MAX = 7,
     VISITS_MAX = 256,         /* connections looked at for one packet */
     COPY_MAX_BYTES = 1024,    /* copied into the packet: the application has its memory at once */
@@ -307,7 +307,9 @@ static void small_round(struct pony_link *link, struct sink *sink, int64_t budge
     }
 }
 
-/* One piece of one granted message of the connection; its messages take turns with it. */
+/* Pieces of the connection's granted messages, one message after the other: what is sent in one go
+ * is read, received and given back while it is in the caches. Only a very long message lets the
+ * others have a turn before it ends. */
 static enum turn large_turn(struct sink *sink, struct pony_conn *conn)
 {
     while (conn->large_left > 0) {
@@ -321,13 +323,14 @@ static enum turn large_turn(struct sink *sink, struct pony_conn *conn)
         }
         struct pony_tx_msg *msg = base_list_entry(first, struct pony_tx_msg, link);
         uint32_t room = sink->packet != NULL ? sink->left - PONY_FRAG_BYTES : LOCAL_PIECE_BYTES;
-        uint32_t n = base_min_u32(msg->len - msg->sent_bytes, room);
+        uint32_t before = msg->sent_bytes;
+        uint32_t n = base_min_u32(msg->len - before, room);
         emit_piece(sink, msg, PONY_FRAME_FRAG, n);
         sink->has_large = true;
         conn->large_left -= (int32_t)(n + PONY_FRAG_BYTES);
         if (msg->sent_bytes == msg->len) {
             pony_tx_handed_over(msg);
-        } else if (conn->large_left <= 0) {
+        } else if (msg->sent_bytes / LARGE_TURN_BYTES != before / LARGE_TURN_BYTES) {
             base_list_del(&msg->link);
             base_list_add_tail(&conn->granted, &msg->link);
         }
@@ -344,7 +347,7 @@ static void large_round(struct pony_link *link, struct sink *sink, int64_t budge
         }
         struct pony_conn *conn = base_list_entry(first, struct pony_conn, large_link);
         if (conn->large_left <= 0) {
-            conn->large_left = LARGE_QUANTUM_BYTES;
+            conn->large_left = LARGE_TURN_BYTES;
         }
         int32_t before = conn->large_left;
         enum turn turn = large_turn(sink, conn);
