@@ -12,12 +12,17 @@
  * Calls: from a REQUEST to the handler, and from the answer, given on any thread, to a RESPONSE.
  */
 enum {
-    BUCKETS_MAX = 8192
+    BUCKETS_MAX = 8192,
+    LONG_REPLY_BYTES = 128 * 1024 /* a method that answers so much is paced */
 };
+
+static void run_ready_later(struct snap_loop *loop, struct snapi_work *work);
 
 enum base_err snapi_server_calls_init(struct snap_server *server)
 {
     base_list_init(&server->calls);
+    base_list_init(&server->ready);
+    snapi_work_init(&server->ready_work, run_ready_later);
     server->n_buckets = base_ceil_pow2_u32(base_min_u32(server->max_calls, BUCKETS_MAX));
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
     server->by_id = calloc(server->n_buckets, sizeof(*server->by_id));
@@ -127,6 +132,7 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     snapi_work_init(&call->work, answer_submitted);
     base_list_init(&call->conn_link);
     base_list_init(&call->link);
+    base_list_init(&call->ready);
     memcpy(call->peer, conn->peer, sizeof(call->peer));
     return call;
 }
@@ -134,8 +140,7 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
 /* Decodes and links; NULL when the call has been refused. */
 static struct snap_server_call *admit(struct snapi_server_conn *conn,
                                       const struct snapi_frame *frame,
-                                      const struct snapi_handler *handler,
-                                      ProtobufCMessage **request)
+                                      struct snapi_handler *handler)
 {
     struct snap_server *server = conn->server;
     struct snap_server_call *call = make_call(conn, frame);
@@ -149,7 +154,7 @@ static struct snap_server_call *admit(struct snapi_server_conn *conn,
         .len = frame->body_len,
         .max_message_bytes = snapi_loop_max_message(server->loop),
     };
-    enum base_err err = snapi_message_unpack(call->arena, &in, request);
+    enum base_err err = snapi_message_unpack(call->arena, &in, &call->request);
     if (err != BASE_OK) {
         snapi_arena_give(call->arena);
         refuse(conn, frame->id,
@@ -158,6 +163,7 @@ static struct snap_server_call *admit(struct snapi_server_conn *conn,
         return NULL;
     }
     call->method = handler->method;
+    call->handler = handler;
     struct snap_server_call **bucket = bucket_of(conn, frame->id);
     call->hash_next = *bucket;
     *bucket = call;
@@ -165,6 +171,59 @@ static struct snap_server_call *admit(struct snapi_server_conn *conn,
     base_list_add_tail(&server->calls, &call->link);
     server->n_calls++;
     return call;
+}
+
+static void dispatch(struct snap_server_call *call)
+{
+    ProtobufCMessage *request = call->request;
+    const struct snapi_handler *handler = call->handler;
+    call->request = NULL;
+    handler->method->dispatch(handler->typed, call, request, handler->arg);
+}
+
+/* A handler whose answers are long runs when earlier ones have left, not at once: they would only
+ * wait, packed, and be out of the caches when their turn comes. Those with short answers never
+ * wait. */
+static bool must_wait(const struct snap_server_call *call)
+{
+    const struct snap_server *server = call->server;
+    if (call->handler->reply_bytes < LONG_REPLY_BYTES) {
+        return false;
+    }
+    struct base_list *first = base_list_first(&server->ready);
+    if (first != NULL) {
+        return base_list_entry(first, struct snap_server_call, ready)->transport == call->transport;
+    }
+    return !call->conn->conn->ops->has_room(call->conn->conn);
+}
+
+static void end_call(struct snap_server_call *call);
+
+void snapi_server_run_ready(struct snap_server *server)
+{
+    struct base_list *first;
+    while ((first = base_list_first(&server->ready)) != NULL) {
+        struct snap_server_call *call = base_list_entry(first, struct snap_server_call, ready);
+        bool is_read = call->conn != NULL &&
+                       atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+        if (is_read && !call->conn->conn->ops->has_room(call->conn->conn)) {
+            return;
+        }
+        base_list_del(first);
+        if (is_read) {
+            dispatch(call);
+        } else {
+            end_call(call);
+            snapi_arena_give(call->arena);
+            snapi_server_step(server);
+        }
+    }
+}
+
+static void run_ready_later(struct snap_loop *loop, struct snapi_work *work)
+{
+    (void)loop;
+    snapi_server_run_ready(base_container_of(work, struct snap_server, ready_work));
 }
 
 void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame)
@@ -179,7 +238,7 @@ void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_
         refuse(conn, frame->id, SNAP_UNAVAILABLE, "server is stopping");
         return;
     }
-    const struct snapi_handler *handler =
+    struct snapi_handler *handler =
         snapi_registry_find(&server->registry, frame->text, frame->text_len);
     if (handler == NULL || handler->typed == NULL) {
         refuse(conn, frame->id, SNAP_UNIMPLEMENTED, "method %.*s is not served here",
@@ -191,10 +250,14 @@ void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_
                "server has %u unanswered calls, its max_calls", server->n_calls);
         return;
     }
-    ProtobufCMessage *request;
-    struct snap_server_call *call = admit(conn, frame, handler, &request);
-    if (call != NULL) {
-        handler->method->dispatch(handler->typed, call, request, handler->arg);
+    struct snap_server_call *call = admit(conn, frame, handler);
+    if (call == NULL) {
+        return;
+    }
+    if (must_wait(call)) {
+        base_list_add_tail(&server->ready, &call->ready);
+    } else {
+        dispatch(call);
     }
 }
 
@@ -221,6 +284,10 @@ void snapi_server_cancel_all(struct snapi_server_conn *conn)
         set_cancelled(call);
         unlink_from_conn(call);
     }
+    if (!base_list_is_empty(&conn->server->ready)) {
+        /* It may be the one whose on_writable was awaited. */
+        snapi_loop_defer(conn->server->loop, &conn->server->ready_work);
+    }
 }
 
 void snapi_server_orphan_calls(struct snap_server *server)
@@ -232,16 +299,21 @@ void snapi_server_orphan_calls(struct snap_server *server)
         uint64_t id = call->id;
         uint32_t live = SNAPI_CALL_LIVE;
         bool was_read = atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+        bool is_ready = base_list_is_linked(&call->ready);
         set_cancelled(call);
         unlink_from_conn(call);
         base_list_del(&call->link);
+        base_list_del(&call->ready);
         /* R1: pairs with A1 in answer(): after this the call is the application's alone. */
         if (atomic_compare_exchange_strong_explicit(&call->state, &live, SNAPI_CALL_ORPHANED,
                                                     memory_order_acq_rel, memory_order_acquire)) {
             server->n_calls--;
         }
         if (conn != NULL && was_read) {
-            send_error(conn, id, 0, &status);
+            send_error(conn, id, is_ready ? SNAPI_RESPONSE_NOT_RUN : 0, &status);
+        }
+        if (is_ready) {
+            snapi_arena_give(call->arena); /* the application never saw it */
         }
     }
 }
@@ -261,6 +333,7 @@ static void answer_as_owner(struct snap_server_call *call, const struct snapi_ou
     struct snapi_server_conn *conn = call->conn;
     bool is_read = conn != NULL && !conn->is_closing &&
                    atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+    call->handler->reply_bytes = snapi_frame_size(&out->frame);
     end_call(call);
     if (is_read) {
         struct snapi_outgoing with_arena = *out;
@@ -281,6 +354,7 @@ static void answer_submitted(struct snap_loop *loop, struct snapi_work *work)
     const uint8_t *data = call->reply.data;
     bool is_read = conn != NULL && !conn->is_closing && data != NULL &&
                    atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+    call->handler->reply_bytes = call->reply.len;
     end_call(call);
     if (is_read) {
         snapi_server_send_packed(conn, data, call->reply.len, call->arena);

@@ -132,16 +132,17 @@ void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *dat
     snapi_arena_give(arena);
 }
 
-static void on_writable(void *arg, struct snapi_conn *transport_conn)
+/* False: there is no room for all that is pending. */
+static bool send_pending(struct snapi_server_conn *conn)
 {
-    struct snapi_server_conn *conn = arg;
+    struct snapi_conn *transport_conn = conn->conn;
     struct base_list *link;
     while ((link = base_list_first(&conn->pending)) != NULL) {
         struct pending *p = base_list_entry(link, struct pending, link);
         struct snapi_tx tx;
         enum base_err err = transport_conn->ops->begin(transport_conn, p->len, &tx);
         if (err == BASE_AGAIN) {
-            return;
+            return false;
         }
         if (err == BASE_OK) {
             memcpy(tx.data, p->data, p->len);
@@ -151,9 +152,17 @@ static void on_writable(void *arg, struct snapi_conn *transport_conn)
         base_list_del(&p->link);
         snapi_arena_give(p->arena);
     }
-    if (conn->is_closing) {
+    return true;
+}
+
+static void on_writable(void *arg, struct snapi_conn *transport_conn)
+{
+    struct snapi_server_conn *conn = arg;
+    struct snap_server *server = conn->server;
+    if (send_pending(conn) && conn->is_closing) {
         transport_conn->ops->close(transport_conn, SNAPI_CLOSE_FLUSH);
     }
+    snapi_server_run_ready(server);
 }
 
 /* PR-20, PR-22, PR-25 */

@@ -72,13 +72,12 @@ enum base_err snapi_registry_add(struct snapi_registry *registry, const struct s
     return BASE_OK;
 }
 
-const struct snapi_handler *snapi_registry_find(const struct snapi_registry *registry,
-                                                const char *name, size_t name_len)
+struct snapi_handler *snapi_registry_find(const struct snapi_registry *registry, const char *name,
+                                          size_t name_len)
 {
     if (registry->n_slots == 0) {
         return NULL;
     }
-    const struct snapi_handler *h =
-        slot_of(registry, name, name_len, base_hash64(0, name, name_len));
+    struct snapi_handler *h = slot_of(registry, name, name_len, base_hash64(0, name, name_len));
     return h->method != NULL ? h : NULL;
 }

@@ -23,6 +23,7 @@ struct snapi_handler {
     void *arg;
     size_t name_len;
     uint64_t hash;
+    size_t reply_bytes; /**< of its last reply; the server's */
 };
 
 struct snapi_registry {
@@ -44,7 +45,7 @@ BASE_MUST_USE enum base_err snapi_registry_add(struct snapi_registry *registry,
                                                void *arg);
 
 /** The handler of that name, or NULL. Valid until the next add. */
-const struct snapi_handler *snapi_registry_find(const struct snapi_registry *registry,
-                                                const char *name, size_t name_len);
+struct snapi_handler *snapi_registry_find(const struct snapi_registry *registry, const char *name,
+                                          size_t name_len);
 
 #endif

@@ -45,6 +45,7 @@ static void free_server(struct snap_server *server)
     struct snapi_waiter *waiter = server->stop_waiter;
     snapi_loop_timer_del(loop, &server->stop_timer);
     snapi_loop_undefer(loop, &server->step_work);
+    snapi_loop_undefer(loop, &server->ready_work);
     snapi_loop_del_member(loop, &server->member);
     snapi_registry_fini(&server->registry);
     free(server->by_id);

@@ -52,6 +52,8 @@ struct snap_server {
     char pony_address[SNAPI_FRAME_TEXT_MAX + 1]; /**< what HELLO says; "" none */
     struct base_list conns;
     struct base_list calls;
+    struct base_list ready; /**< calls whose handlers wait until earlier long answers have left */
+    struct snapi_work ready_work;
     uint32_t n_calls;                 /**< unanswered */
     struct snap_server_call **by_id;  /**< [n_buckets], chained by hash_next */
     uint32_t n_buckets;               /**< power of two */
@@ -94,7 +96,10 @@ struct snap_server_call {
     struct snap_server *server;     /**< not to be touched when ORPHANED */
     struct snapi_server_conn *conn; /**< NULL: gone */
     const struct snap_method *method;
+    struct snapi_handler *handler;
+    ProtobufCMessage *request;  /**< until the handler has it */
     struct base_list link;      /**< of the server */
+    struct base_list ready;     /**< in server->ready */
     struct base_list conn_link; /**< of the connection */
     struct snap_server_call *hash_next;
     uint64_t id;
@@ -148,6 +153,9 @@ void snapi_server_conn_abort(struct snapi_server_conn *conn, const char *why);
 /** A REQUEST came. May free the connection. */
 void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame);
 void snapi_server_on_cancel(struct snapi_server_conn *conn, uint64_t id);
+
+/** Runs handlers that waited, as long as there is room for what they answer. May free connections. */
+void snapi_server_run_ready(struct snap_server *server);
 
 /** The connection goes: its calls stay until they are answered, but nobody will read it. */
 void snapi_server_cancel_all(struct snapi_server_conn *conn);

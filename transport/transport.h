@@ -127,6 +127,10 @@ struct snapi_transport_ops {
     /** Takes room for a message of `len` bytes. BASE_AGAIN: none now, on_writable follows;
      *  BASE_E_LIMIT: longer than max_message_bytes; BASE_E_CLOSED: the connection is ending. */
     enum base_err (*begin)(struct snapi_conn *conn, size_t len, struct snapi_tx *tx);
+    /** Whether a long message begun now would leave soon. False: enough of them wait already, and
+     *  on_writable follows; what is packed later is sent while it is still in the caches. Advice:
+     *  begin() may succeed all the same. */
+    bool (*has_room)(struct snapi_conn *conn);
     /** Sends what begin() gave. Cannot fail; what happens to it is told by events. The message may
      *  leave only at the next poll(), so that several leave together. */
     void (*send)(struct snapi_conn *conn, struct snapi_tx *tx, uint64_t tag);

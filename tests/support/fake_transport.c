@@ -78,6 +78,7 @@ static struct {
     pthread_mutex_t lock;
     struct base_list transports;
     bool is_again[N_KINDS];
+    bool is_full[N_KINDS];
     bool is_held[N_KINDS];
     bool is_refused[N_KINDS];
     bool is_hung[N_KINDS];
@@ -132,7 +133,8 @@ void fake_reset(void)
 {
     lock_net();
     for (int i = 0; i < N_KINDS; i++) {
-        net.is_again[i] = net.is_held[i] = net.is_refused[i] = net.is_hung[i] = false;
+        net.is_full[i] = net.is_again[i] = net.is_held[i] = net.is_refused[i] = net.is_hung[i] =
+            false;
         net.state[i] = SNAPI_TRANSPORT_UP;
         net.n_delivered[i] = 0;
     }
@@ -151,6 +153,11 @@ static void set(bool *flag, enum snap_transport kind, bool is_on)
 void fake_set_again(enum snap_transport kind, bool is_on)
 {
     set(&net.is_again[kind], kind, is_on);
+}
+
+void fake_set_full(enum snap_transport kind, bool is_on)
+{
+    set(&net.is_full[kind], kind, is_on);
 }
 
 void fake_set_hold(enum snap_transport kind, bool is_on)
@@ -355,7 +362,7 @@ static enum event next_event(const struct fake_conn *conn)
     if (conn->is_closing && base_list_is_empty(&conn->outbox)) {
         return EVENT_CLOSED;
     }
-    if (conn->wants_room && !net.is_again[conn->owner->kind]) {
+    if (conn->wants_room && !net.is_again[conn->owner->kind] && !net.is_full[conn->owner->kind]) {
         return EVENT_WRITABLE;
     }
     return EVENT_NONE;
@@ -733,6 +740,16 @@ static enum base_err begin(struct snapi_conn *conn, size_t len, struct snapi_tx 
     return BASE_OK;
 }
 
+static bool has_room(struct snapi_conn *conn)
+{
+    struct fake_conn *c = conn_of(conn);
+    lock_net();
+    bool is_full = net.is_full[c->owner->kind];
+    c->wants_room = c->wants_room || is_full;
+    unlock_net();
+    return !is_full;
+}
+
 static void do_send(struct snapi_conn *conn, struct snapi_tx *tx, uint64_t tag)
 {
     struct fake_conn *c = conn_of(conn);
@@ -840,8 +857,9 @@ static enum base_err create_pony(const struct snapi_transport_config *config,
         .name = name_, .create = create_, .destroy = destroy, .poll = poll_once, .flush = flush, \
         .arm = arm, .next_deadline_ns = next_deadline_ns, .state = state, .listen = do_listen, \
         .unlisten = unlisten, .listener_address = listener_address, .connect = do_connect, \
-        .begin = begin, .send = do_send, .abandon = abandon, .close = do_close, .peer = peer, \
-        .remember = remember, .lookup = lookup, .lookup_cancel = lookup_cancel \
+        .begin = begin, .has_room = has_room, .send = do_send, .abandon = abandon, \
+        .close = do_close, .peer = peer, .remember = remember, .lookup = lookup, \
+        .lookup_cancel = lookup_cancel \
     }
 
 static const struct snapi_transport_ops fake_tcp = FAKE_OPS("tcp", create_tcp);

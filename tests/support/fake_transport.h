@@ -28,6 +28,9 @@ void fake_reset(void);
 /** begin() says BASE_AGAIN until it is switched off again; on_writable follows then. */
 void fake_set_again(enum snap_transport kind, bool is_on);
 
+/** The same for has_room(). */
+void fake_set_full(enum snap_transport kind, bool is_on);
+
 /** What is sent stays where it was sent from, as if the network were gone. */
 void fake_set_hold(enum snap_transport kind, bool is_on);
 

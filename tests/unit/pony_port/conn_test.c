@@ -128,6 +128,79 @@ static void without_memory_begin_says_again_and_writable_follows(void **state)
     assert_int_equal(port_rig_send(&e, 1, FAKE_REGION_BYTES, 2), BASE_OK);
 }
 
+enum {
+    LONG = PONY_PORT_SMALL_BYTES + 1,
+    AHEAD = FAKE_REGION_BYTES / 8
+};
+
+/* Begins long messages until there is no more room; returns how many. */
+static uint32_t send_while_room(struct port_events *e)
+{
+    uint32_t n = 0;
+    for (; ops->has_room(e->conn); n++) {
+        assert_int_equal(port_rig_send(e, 1, LONG, n), BASE_OK);
+    }
+    return n;
+}
+
+static void long_messages_have_room_until_enough_are_under_way(void **state)
+{
+    struct port_rig *rig = *state;
+    struct port_events e = {0};
+    port_rig_open(rig, &e);
+    for (int i = 0; i < 20; i++) { /* small ones never count */
+        assert_int_equal(port_rig_send(&e, 1, PONY_PORT_SMALL_BYTES, 0), BASE_OK);
+    }
+    uint32_t n = send_while_room(&e);
+    assert_int_equal(n, AHEAD / LONG + 1);
+    port_rig_turns(rig, 3);
+    assert_int_equal(e.n_writable, 0);
+    port_rig_say_sent(rig, fake_snapd_command(&rig->snapd, 0), 0);
+    port_rig_turns(rig, 3);
+    assert_int_equal(e.n_writable, 1);
+    assert_int_equal(send_while_room(&e), 1);
+}
+
+static void two_messages_have_room_however_long_they_are(void **state)
+{
+    struct port_rig *rig = *state;
+    struct port_events e = {0};
+    port_rig_open(rig, &e);
+    assert_int_equal(port_rig_send(&e, 1, AHEAD * 2, 1), BASE_OK);
+    assert_true(ops->has_room(e.conn));
+    assert_int_equal(port_rig_send(&e, 1, AHEAD * 2, 2), BASE_OK);
+    assert_false(ops->has_room(e.conn));
+}
+
+static void what_does_not_move_is_not_waited_for(void **state)
+{
+    struct port_rig *rig = *state;
+    struct port_events stuck = {0}, e = {0};
+    port_rig_open(rig, &stuck);
+    port_rig_open(rig, &e);
+    (void)send_while_room(&stuck);
+    assert_false(ops->has_room(e.conn));
+    uint64_t due_ns = ops->next_deadline_ns(rig->transport);
+    assert_int_equal(due_ns, rig->now_ns + PONY_PORT_STALL_NS);
+    rig->now_ns = due_ns - 1;
+    port_rig_turn(rig);
+    assert_int_equal(e.n_writable, 0);
+    rig->now_ns = due_ns;
+    port_rig_turn(rig);
+    assert_int_equal(e.n_writable, 1);
+    assert_int_equal(ops->next_deadline_ns(rig->transport), UINT64_MAX);
+    assert_int_equal(send_while_room(&e), AHEAD / LONG + 1);
+    /* What was given up counting is not counted down when it is done after all. */
+    uint32_t n = rig->snapd.n_commands;
+    port_rig_turn(rig);
+    uint32_t n_new = rig->snapd.n_commands - n;
+    for (uint32_t i = 0; i < n_new; i++) {
+        port_rig_say_sent(rig, fake_snapd_command(&rig->snapd, n_new + i), 0);
+    }
+    port_rig_turns(rig, 2);
+    assert_false(ops->has_room(e.conn));
+}
+
 static void what_finds_the_command_queue_full_goes_later_in_order(void **state)
 {
     struct port_rig *rig = *state;
@@ -438,6 +511,9 @@ int main(void)
         CASE(a_message_that_arrives_is_read_in_place_and_its_memory_given_back),
         CASE(a_message_up_to_the_end_of_the_region_is_accepted),
         CASE(without_memory_begin_says_again_and_writable_follows),
+        CASE(long_messages_have_room_until_enough_are_under_way),
+        CASE(two_messages_have_room_however_long_they_are),
+        CASE(what_does_not_move_is_not_waited_for),
         CASE(what_finds_the_command_queue_full_goes_later_in_order),
         CASE(what_waited_for_the_command_queue_is_unsent_when_it_ends),
         CASE(a_connection_leaves_memory_to_the_others),

@@ -609,6 +609,99 @@ static void services_are_added_once_and_before_listening(void **state)
     assert_non_null(strstr(status.message, "x.Y/Z"));
 }
 
+/* ---- pacing ---- */
+
+/* The server has seen that Big answers much, and there is no room. */
+static void fill_up_after_a_big_one(void)
+{
+    scripted_call(&client, "Big", 1, "200000");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 1)->frame.code, SNAP_OK);
+    assert_int_equal(host.n_run, 1);
+    for (uint64_t id = 2; id <= 4; id++) {
+        scripted_call(&client, "Big", id, "200000");
+    }
+    fake_set_full(SNAP_TRANSPORT_TCP, true);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 1);
+}
+
+static void handlers_with_long_answers_wait_for_room(void **state)
+{
+    (void)state;
+    fill_up_after_a_big_one();
+    fake_set_full(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 4);
+    for (uint64_t id = 2; id <= 4; id++) {
+        assert_int_equal(scripted_response(&client, id)->frame.code, SNAP_OK);
+    }
+}
+
+static void a_method_is_paced_by_its_last_answer_alone(void **state)
+{
+    (void)state;
+    scripted_call(&client, "Big", 1, "1000");
+    scripted_call(&client, "Echo", 2, "x");
+    host_settle(&host);
+    scripted_call(&client, "Big", 3, "1000");
+    scripted_call(&client, "Echo", 4, "x");
+    fake_set_full(SNAP_TRANSPORT_TCP, true);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 4);
+    fake_set_full(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 3)->frame.code, SNAP_OK);
+}
+
+static void what_is_cancelled_while_it_waits_never_runs(void **state)
+{
+    (void)state;
+    fill_up_after_a_big_one();
+    for (uint64_t id = 2; id <= 3; id++) {
+        const struct snapi_frame cancel = {.type = SNAPI_CANCEL, .id = id};
+        scripted_send(&client, &cancel);
+    }
+    host_settle(&host);
+    fake_set_full(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 2);
+    assert_int_equal(scripted_response(&client, 4)->frame.code, SNAP_OK);
+    assert_int_equal(host.server->n_calls, 0);
+}
+
+static void what_waits_goes_with_its_connection_and_holds_up_no_other(void **state)
+{
+    (void)state;
+    struct scripted other;
+    scripted_open(&other, &host, true);
+    fill_up_after_a_big_one();
+    scripted_close(&client, &host);
+    host_settle(&host);
+    fake_set_full(SNAP_TRANSPORT_TCP, false);
+    scripted_call(&other, "Big", 9, "200000");
+    host_settle(&host);
+    assert_int_equal(host.n_run, 2);
+    assert_int_equal(scripted_response(&other, 9)->frame.code, SNAP_OK);
+    assert_int_equal(host.server->n_calls, 0);
+    scripted_close(&other, &host);
+    scripted_open(&client, &host, true);
+}
+
+static void a_server_that_stops_says_of_those_that_wait_that_they_did_not_run(void **state)
+{
+    (void)state;
+    fill_up_after_a_big_one();
+    snapi_server_orphan_calls(host.server);
+    fake_set_full(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    for (uint64_t id = 2; id <= 4; id++) {
+        expect_error(id, SNAP_UNAVAILABLE, false, "server stopped");
+    }
+    assert_int_equal(host.n_run, 1);
+    assert_int_equal(host.server->n_calls, 0);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -645,6 +738,11 @@ int main(void)
         CASE(over_pony_the_same_service_is_served),
         CASE(where_tcp_is_forced_there_is_no_pony_address),
         CASE(an_address_in_use_already_exists),
+        CASE(handlers_with_long_answers_wait_for_room),
+        CASE(a_method_is_paced_by_its_last_answer_alone),
+        CASE(what_is_cancelled_while_it_waits_never_runs),
+        CASE(what_waits_goes_with_its_connection_and_holds_up_no_other),
+        CASE(a_server_that_stops_says_of_those_that_wait_that_they_did_not_run),
         CASE(listeners_are_bounded),
         CASE(services_are_added_once_and_before_listening),
     };

@@ -22,9 +22,29 @@ static int is_large(size_t len)
     return len > PONY_PORT_SMALL_BYTES ? 1 : 0;
 }
 
+static void ahead_add(struct pony_port *port, struct pony_port_message *message)
+{
+    message->epoch = port->ahead.epoch;
+    if (is_large(message->span_bytes)) {
+        port->ahead.moved_ns = port->ahead.n == 0 ? port->now_ns : port->ahead.moved_ns;
+        port->ahead.bytes += message->span_bytes;
+        port->ahead.n++;
+    }
+}
+
+static void ahead_sub(struct pony_port *port, const struct pony_port_message *message)
+{
+    if (is_large(message->span_bytes) && message->epoch == port->ahead.epoch) {
+        port->ahead.moved_ns = port->now_ns;
+        port->ahead.bytes -= message->span_bytes;
+        port->ahead.n--;
+    }
+}
+
 void pony_port_message_drop(struct pony_port_message *message)
 {
     struct pony_port *port = message->conn->port;
+    ahead_sub(port, message);
     message->conn->tx_bytes[is_large(message->span_bytes)] -= message->span_bytes;
     message->conn->n_messages--;
     port->tx_bytes -= message->span_bytes;
@@ -303,9 +323,32 @@ enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_
     conn->tx_bytes[is_large(len)] += len;
     conn->n_messages++;
     port->tx_bytes += len;
+    ahead_add(port, m);
     base_list_add_tail(&conn->messages, &m->link);
     *tx = (struct snapi_tx){.data = port->map.tx + m->span.off, .len = len, .priv = {(uintptr_t)m}};
     return BASE_OK;
+}
+
+bool pony_port_has_room(struct snapi_conn *base)
+{
+    struct pony_port_conn *conn = conn_of(base);
+    struct pony_port *port = conn->port;
+    uint64_t most = base_min_u64(PONY_PORT_AHEAD_BYTES, port->map.tx_bytes / 8);
+    bool has_room = port->ahead.bytes < most || port->ahead.n < PONY_PORT_AHEAD_MESSAGES ||
+                    conn->is_closing || conn->state >= PONY_CONN_ENDED;
+    if (!has_room && port->now_ns >= port->ahead.moved_ns + PONY_PORT_STALL_NS) {
+        port->ahead.epoch++;
+        port->ahead.bytes = 0;
+        port->ahead.n = 0;
+        has_room = true;
+    }
+    if (!has_room) {
+        port->is_paced = true;
+        if (!base_list_is_linked(&conn->blocked)) {
+            base_list_add_tail(&port->blocked, &conn->blocked);
+        }
+    }
+    return has_room;
 }
 
 static struct pony_port_message *message_of(const struct snapi_tx *tx)

@@ -92,6 +92,9 @@ void pony_port_drop_attachment(struct pony_port *port)
     base_pool_fini(&port->numbers);
     pony_port_map_close(&port->map);
     port->tx_bytes = 0;
+    port->ahead.bytes = 0;
+    port->ahead.n = 0;
+    port->is_paced = false;
     port->is_armed = false;
     port->must_ring = false;
     port->has_control_event = false;

@@ -35,6 +35,11 @@ enum {
                                           takes from one port, or its queue would stand still */
     PONY_PORT_CONN_BYTES = 16 << 20, /**< of them per connection, small and large ones each */
     PONY_PORT_SMALL_BYTES = 16 << 10,
+    PONY_PORT_AHEAD_BYTES = 2 << 20, /**< of large messages, that may be under way while has_room():
+                                          less than this, and than 1/8 of the region */
+    PONY_PORT_AHEAD_MESSAGES = 2,    /**< so many may, however long they are */
+    PONY_PORT_STALL_NS = 10000000,   /**< under way for so long without any progress: no longer
+                                          counted, so that who does not read holds nobody up */
     PONY_PORT_TELL_MAX = 64,         /**< connections told in one poll() that they are writable,
                                           and were not */
     PONY_PORT_NUMBERS_MAX = 1 << 20, /**< connections and listeners with numbers of ours */
@@ -128,6 +133,7 @@ struct pony_port_message {
     uint32_t len;        /**< as it is sent */
     uint32_t span_bytes; /**< as it was begun */
     uint32_t command;    /**< count of the command that posted it */
+    uint32_t epoch;      /**< of port->ahead, when it was begun */
     uint8_t state;       /**< enum pony_port_message_state */
 };
 
@@ -176,6 +182,15 @@ struct pony_port {
     struct base_pool messages; /**< struct pony_port_message */
     uint64_t tx_bytes;         /**< of them all */
     uint32_t n_said_again;     /**< begin() that said AGAIN, in all */
+    bool is_paced;             /**< has_room() said no since blocked ones were told */
+
+    struct {
+        uint64_t bytes;    /**< of large messages begun in this epoch */
+        uint32_t n;        /**< how many those are */
+        uint32_t epoch;    /**< a stall begins the next one */
+        uint64_t moved_ns; /**< the last time that one of them was done, or the first begun */
+    } ahead;
+
     bool has_news; /**< since blocked ones were told: memory came back, or the port came up */
     struct shm_completion completions[PONY_PORT_BATCH];
 
@@ -266,6 +281,7 @@ enum base_err pony_port_connect(struct snapi_transport *transport, const char *a
                                 const struct snapi_conn_events *events, void *arg,
                                 struct snapi_conn **conn);
 enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_tx *tx);
+bool pony_port_has_room(struct snapi_conn *base);
 void pony_port_send(struct snapi_conn *base, struct snapi_tx *tx, uint64_t tag);
 void pony_port_abandon(struct snapi_conn *base, struct snapi_tx *tx);
 void pony_port_close(struct snapi_conn *base, enum snapi_close how);

@@ -96,8 +96,12 @@ static void settle_ended(struct pony_port *port)
  * others; after some of these the rest has its turn in the next poll(). */
 static void tell_writable(struct pony_port *port)
 {
+    if (port->is_paced && port->now_ns >= port->ahead.moved_ns + PONY_PORT_STALL_NS) {
+        port->has_news = true;
+    }
     if (port->has_news && base_list_is_empty(&port->telling)) {
         port->has_news = false;
+        port->is_paced = false;
         base_list_splice_tail(&port->telling, &port->blocked);
     }
     uint32_t before = port->n_said_again;
@@ -191,6 +195,9 @@ static uint64_t next_deadline_ns(const struct snapi_transport *transport)
         return 0;
     }
     uint64_t deadline = pony_port_link_deadline_ns(port);
+    if (port->is_paced) {
+        deadline = base_min_u64(deadline, port->ahead.moved_ns + PONY_PORT_STALL_NS);
+    }
     if (port->link == PONY_LINK_UP && !base_list_is_empty(&port->wanting)) {
         deadline = base_min_u64(deadline, base_add_sat_u64(port->now_ns, QUEUE_LOOK_NS));
     }
@@ -230,6 +237,7 @@ const struct snapi_transport_ops pony_transport_ops = {
     .listener_address = pony_port_listener_address,
     .connect = pony_port_connect,
     .begin = pony_port_begin,
+    .has_room = pony_port_has_room,
     .send = pony_port_send,
     .abandon = pony_port_abandon,
     .close = pony_port_close,
