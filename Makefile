@@ -29,12 +29,12 @@ demo: deps
 # Ours and the peers, side by side. About an hour; bench-quick some minutes. As root: two hosts are
 # network namespaces.
 bench bench-quick: bench-build
-	benchmarks/bench.py $(if $(findstring quick,$@),quick --budget 90,full) $(BENCH_FLAGS)
+	benchmarks/bench.py $(if $(findstring quick,$@),quick --budget 75,full) $(BENCH_FLAGS)
 
 bench-build:
 	scripts/install-deps.sh --bench
 	cmake --preset release -DSNAP_BENCH_PEERS=ON
-	cmake --build --preset release -j $(JOBS)
+	cmake --build --preset release -j $(JOBS) --target bench-programs
 
 style: build/$(PRESET)/build.ninja
 	ctest --preset $(PRESET) -L style

@@ -94,7 +94,7 @@ static void fill_result(const struct snapi_call *call, const struct snap_status 
 static void free_call(struct snapi_call *call)
 {
     snapi_arena_give(call->arena);
-    base_pool_give(&call->channel->pool, base_pool_index(call));
+    base_pool_give(call->channel->pool, base_pool_index(call));
 }
 
 static void run_callback(const struct snapi_call *call, const struct snap_result *result,
@@ -306,7 +306,7 @@ void snapi_call_requeue(struct snapi_call *call, const uint8_t *data, size_t len
 
 static struct snapi_call *new_call(struct snap_channel *channel, const struct snapi_call_args *args)
 {
-    struct snapi_call *call = base_pool_take(&channel->pool, NULL);
+    struct snapi_call *call = channel->pool == NULL ? NULL : base_pool_take(channel->pool, NULL);
     if (call == NULL) {
         return NULL;
     }

@@ -19,7 +19,8 @@ struct snapi_path;
  * Request  as encoded bytes (`body`, in `arena`) or as the caller's own message, which lives as
  *          long as the call does when the caller waits for it. Not kept once sent where it is not
  *          needed again: a transport gives the bytes of unsent messages back.
- * Memory   from the channel's pool
+ * Memory   from a pool that all channels of a loop share: with thousands of them, a call object that
+ *          another channel just gave back is in the cache
  * Threads  owner of the loop
  */
 enum snapi_call_state {

@@ -9,8 +9,9 @@
 #include <string.h>
 
 enum {
-    BUCKETS_MIN = 64,
-    CALLS_PER_CHUNK = 256
+    BUCKETS_MIN = 8,
+    CALLS_PER_CHUNK = 256,
+    POOL_CALLS_MAX = SNAPI_CALLS_MAX * 4 /* of all channels of a loop together */
 };
 
 /** A caller of snap_channel_wait(): on its stack. */
@@ -190,7 +191,6 @@ static void tear_down(struct snap_channel *channel)
     snapi_path_fini(&channel->tcp);
     snapi_loop_del_member(channel->loop, &channel->member);
     free((void *)channel->buckets);
-    base_pool_fini(&channel->pool);
     free(channel);
 }
 
@@ -243,11 +243,35 @@ static void run_ended(struct snap_loop *loop, struct snapi_work *work)
     snapi_calls_run_ended(base_container_of(work, struct snap_channel, run_ended));
 }
 
+static void destroy_pool(void *data)
+{
+    base_pool_fini(data);
+    free(data);
+}
+
+/** The loop's pool of calls; NULL: out of memory. As owner. */
+static struct base_pool *shared_pool(struct snap_loop *loop)
+{
+    struct snapi_shared *shared = snapi_loop_client(loop);
+    if (shared->data != NULL) {
+        return shared->data;
+    }
+    struct base_pool *pool = calloc(1, sizeof(*pool));
+    if (pool == NULL || base_pool_init(pool, sizeof(struct snapi_call), CALLS_PER_CHUNK,
+                                       POOL_CALLS_MAX) != BASE_OK) {
+        free(pool);
+        return NULL;
+    }
+    *shared = (struct snapi_shared){.data = pool, .destroy = destroy_pool};
+    return pool;
+}
+
 /** As owner: the parts that touch the loop. */
 static void start(struct snap_loop *loop, void *arg)
 {
     struct snap_channel *channel = arg;
     snapi_loop_add_member(loop, &channel->member);
+    channel->pool = shared_pool(loop);
     bool wants_pony = channel->choice != SNAP_TRANSPORT_TCP;
     bool wants_tcp = channel->target.n_addrs > 0; /* also to ask for the Pony address */
     snapi_path_init(&channel->pony, channel, SNAP_TRANSPORT_PONY,
@@ -267,10 +291,7 @@ static struct snap_channel *new_channel(struct snap_loop *loop)
     }
     channel->buckets = calloc(BUCKETS_MIN, sizeof(struct snapi_call *));
     channel->n_buckets = BUCKETS_MIN;
-    if (channel->buckets == NULL ||
-        base_pool_init(&channel->pool, sizeof(struct snapi_call), CALLS_PER_CHUNK,
-                       SNAPI_CALLS_MAX * 2) != BASE_OK) {
-        free((void *)channel->buckets);
+    if (channel->buckets == NULL) {
         free(channel);
         return NULL;
     }
@@ -334,7 +355,6 @@ struct snap_status snap_channel_open(struct snap_loop *loop, const char *target,
         status = apply_options(made, options);
     }
     if (!snap_ok(&status)) {
-        base_pool_fini(&made->pool);
         free((void *)made->buckets);
         free(made);
         return status;

@@ -28,7 +28,7 @@ struct snap_channel {
     struct snapi_path pony;
     struct snapi_path tcp;
     struct base_rng rng;         /**< jitter */
-    struct base_pool pool;       /**< of struct snapi_call */
+    struct base_pool *pool;      /**< of struct snapi_call; of all channels of the loop */
     struct snapi_call **buckets; /**< [n_buckets] by id */
     uint32_t n_buckets;          /**< power of two */
     uint32_t n_calls;

@@ -131,6 +131,9 @@ static void close_parts(struct snap_loop *loop)
     }
     base_fd_close(&loop->wake_fd);
     snapi_poller_fini(&loop->poller);
+    if (loop->client.data != NULL) {
+        loop->client.destroy(loop->client.data);
+    }
     snapi_arena_pool_close(loop->arenas);
     (void)pthread_mutex_destroy(&loop->follow_lock);
     free(loop->snapd_socket);
@@ -284,6 +287,11 @@ const struct base_log *snapi_loop_log(const struct snap_loop *loop)
 struct snapi_arena_pool *snapi_loop_arenas(struct snap_loop *loop)
 {
     return loop->arenas;
+}
+
+struct snapi_shared *snapi_loop_client(struct snap_loop *loop)
+{
+    return &loop->client;
 }
 
 void snapi_loop_add_member(struct snap_loop *loop, struct snapi_member *member)

@@ -156,6 +156,14 @@ const struct base_log *snapi_loop_log(const struct snap_loop *loop);
 /** Arenas for calls: take and give from any thread. */
 struct snapi_arena_pool *snapi_loop_arenas(struct snap_loop *loop);
 
+/** What the channels of a loop share: client/'s own. Zero until client/ fills it. Owner. */
+struct snapi_shared {
+    void *data;
+    void (*destroy)(void *data); /**< called when the loop and all its members have ended */
+};
+
+struct snapi_shared *snapi_loop_client(struct snap_loop *loop);
+
 /** A channel or server: ended with its loop. */
 struct snapi_member {
     struct base_list link;

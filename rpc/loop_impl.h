@@ -74,6 +74,7 @@ struct snap_loop {
     struct snapi_source timer_source; /**< fd -1 until snap_loop_fd() */
     uint64_t timerfd_ns;              /**< what the timerfd is set to; UINT64_MAX: off */
     struct base_list deferred;
+    struct snapi_shared client;
     struct base_list members;
     struct snapi_transport *transports[SNAPI_TRANSPORTS_MAX];
     struct snapi_spin spin;

@@ -119,7 +119,7 @@ def run_ucx(world, variant, timing):
     time.sleep(0.3)
     test = ["-t", "ucp_am_bw", "-O", str(variant.inflight)] if is_bw else ["-t", "ucp_am_lat"]
     world.start("client", "a", ["ucx_perftest", world.server_host, "-p", port, *test, "-v", "-s",
-                                str(variant.size), "-n", "1000000000", "-w", "10"], tls)
+                                str(variant.size), "-n", "100000000", "-w", "10"], tls)
     rows = re.compile(r"^\[thread 0\]\s*([\d.,]+)\s*$", re.MULTILINE)
 
     def reports():

@@ -51,7 +51,7 @@ int main(int argc, char **argv)
         names[i] = tests[i].name;
     }
     struct bench_program program = {.name = "snaprpc-perf", .tests = names, .about = about};
-    struct bench_options options;
+    static struct bench_options options;
     int end = bench_parse(argc, argv, &program, &options);
     if (end != 0) {
         return end - 1;

@@ -234,7 +234,7 @@ local pony = Proto("pony", "Pony Express")
 
 local TYPES = {
     [1] = "HELLO", [2] = "HELLO_OK", [3] = "REFUSE", [4] = "DATA", [5] = "ACK", [6] = "PROBE",
-    [7] = "RESET",
+    [7] = "RESET", [8] = "SEALED",
 }
 local FRAMES = {
     [1] = "OPEN", [2] = "OPEN_OK", [3] = "REFUSE", [4] = "SMALL", [5] = "FRAG", [6] = "RTS",
@@ -271,6 +271,9 @@ local f = {
     instance = ProtoField.uint64("pony.instance", "Sender's instance", base.HEX),
     features = ProtoField.uint64("pony.hello.features", "Features", base.HEX),
     reason = ProtoField.uint8("pony.reason", "Reason", base.DEC, REASONS),
+    generation = ProtoField.uint32("pony.sealed.generation", "Generation of the key"),
+    number = ProtoField.uint64("pony.sealed.number", "Number of the packet"),
+    sealed = ProtoField.bytes("pony.sealed.data", "Encrypted, and a tag"),
     frame = ProtoField.none("pony.frame", "Frame"),
     frame_type = ProtoField.uint8("pony.frame.type", "Type", base.DEC, FRAMES),
     frame_flags = ProtoField.uint8("pony.frame.flags", "Flags", base.HEX),
@@ -296,7 +299,7 @@ pony.fields = {
     f.crc, f.crc_good, f.version, f.type, f.flags, f.echo, f.unknown, f.n_sack, f.token, f.flow,
     f.seq, f.ack, f.tx_ts, f.echo_ts, f.echo_delay, f.hops, f.n_dup, f.n_ce, f.body_len, f.covered,
     f.sack, f.vmin, f.vmax, f.mtu, f.hello_flow, f.hello_token, f.instance, f.features, f.reason,
-    f.frame, f.frame_type, f.frame_flags, f.ordered, f.eager, f.frame_reason, f.data_len, f.conn,
+    f.generation, f.number, f.sealed, f.frame, f.frame_type, f.frame_flags, f.ordered, f.eager, f.frame_reason, f.data_len, f.conn,
     f.own_conn, f.service, f.credit, f.eager_max, f.stream, f.fseq, f.msg_no, f.total, f.off,
     f.rts_no, f.n_msgs, f.data,
 }
@@ -485,6 +488,21 @@ local function has_good_crc(buf)
     return crc32c(buf:raw(4, covered - 4)) == buf(0, 4):le_uint()
 end
 
+-- The readable part of a packet of a secured flow; what it is, only its ends know.
+local function dissect_sealed(buf, pinfo, tree)
+    tree:append_text(", SEALED")
+    tree:add_le(f.generation, buf(0, 4))
+    tree:add(f.version, buf(4, 1))
+    tree:add(f.type, buf(5, 1))
+    tree:add_le(f.token, buf(8, 8))
+    tree:add_le(f.flow, buf(16, 4))
+    tree:add_le(f.number, buf(20, 8))
+    tree:add(f.sealed, buf(28, buf:len() - 28))
+    pinfo.cols.info = string.format("SEALED %s, %d bytes", tostring(buf(20, 8):le_uint64()),
+        buf:reported_len() - 76)
+    return buf:len()
+end
+
 local function dissect_body(buf, tree, type, at)
     local body = buf(at, buf:len() - at)
     local is_whole = buf:len() == buf:reported_len()
@@ -501,6 +519,9 @@ end
 function pony.dissector(buf, pinfo, root)
     pinfo.cols.protocol = "Pony"
     local tree = root:add(pony, buf())
+    if buf:len() > 28 and buf:reported_len() >= 76 and buf(5, 1):uint() == 8 then
+        return dissect_sealed(buf, pinfo, tree)
+    end
     if not has_good_lengths(buf) then
         tree:add_proto_expert_info(e_length)
         pinfo.cols.info = "not a Pony packet"
@@ -554,10 +575,12 @@ pony.prefs_changed = follow_ports
 follow_ports()
 
 pony:register_heuristic("udp", function(buf, pinfo, tree)
-    if not has_good_lengths(buf) or TYPES[buf(5, 1):uint()] == nil or buf(4, 1):uint() == 0 then
+    local type = buf:len() >= 48 and buf(5, 1):uint() or 0
+    if type < 1 or type > 7 or buf(4, 1):uint() == 0 or not has_good_lengths(buf) then
         return false
     end
-    -- What was cut off cannot be checked: lengths that fit are then all there is to go by.
+    -- SEALED says too little about itself: such a flow is known by its HELLO, or by the port. What was
+    -- cut off cannot be checked: lengths that fit are then all there is to go by.
     if has_good_crc(buf) == false then
         return false
     end

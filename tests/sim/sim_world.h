@@ -217,14 +217,14 @@ void sim_books_print(const struct sim_world *world);
 /* sim_check.c: what engines hold inside. */
 
 /** Cheap: after every poll. */
-void sim_check_engine(const struct sim_world *world, const struct sim_engine *engine);
+void sim_check_engine(const struct sim_world *world, const struct sim_engine *at);
 /** Walks flows and connections: every few polls. */
-void sim_check_deep(struct sim_world *world, const struct sim_engine *engine);
+void sim_check_deep(struct sim_world *world, const struct sim_engine *at);
 /** Everything has arrived and was read: both ends of each connection count the same credit. */
 bool sim_credits_are_even(struct sim_world *world);
 /** All connections are over: nothing may be left but idle flows. */
-void sim_check_app_is_empty(const struct sim_app *app);
-void sim_check_flows_are_idle(const struct sim_engine *engine);
-void sim_engine_print(const struct sim_engine *engine);
+void sim_check_app_is_empty(const struct sim_app *at);
+void sim_check_flows_are_idle(const struct sim_engine *at);
+void sim_engine_print(const struct sim_engine *at);
 
 #endif

@@ -14,7 +14,7 @@
 #include "tests/support/proc.h"
 #include "transport/pony/abi/shm.h"
 #include "transport/pony/protocol/frames.h"
-#include "transport/pony/protocol/wire.h"
+#include "transport/pony/protocol/wire_sealed.h"
 #include "transport/tcp/frame.h"
 
 #include <stdio.h>
@@ -150,6 +150,10 @@ static void write_handshake(void)
     hdr.n_sack = 2;
     hdr.sack[1] = 0xabc;
     write_udp(PORT, at, seal(&hdr, at, 0, 0), "ACK 2147483648");
+    const struct pony_sealed_outer outer = {
+        .generation = 3, .version = 1, .token = 4, .dst_flow = 5, .number = 66};
+    pony_sealed_encode_outer(&outer, at);
+    write_udp(PORT, at, PONY_SEALED_MIN_BYTES + 10, "SEALED 66, 10 bytes");
 }
 
 static void write_frames(const struct pony_frame *frames, uint32_t n, const char *info)
@@ -319,8 +323,7 @@ static void write_rpc_over_tcp(void)
 
 static const char *run_tshark(const char *const *options)
 {
-    const char *argv[TEST_ARGS_MAX] = {TSHARK, "-n",        "-X", "lua_script:" DISSECTOR,
-                                       "-r",   capture.path};
+    const char *argv[TEST_ARGS_MAX] = {TSHARK, "-n", "-X", DISSECTOR, "-r", capture.path};
     size_t n = 6;
     for (; options[n - 6] != NULL; n++) {
         argv[n] = options[n - 6];
@@ -396,8 +399,8 @@ static void nothing_good_is_called_malformed(void **state)
     static const char *const good[] = {"-Y", "pony.crc.good == 1", "-T", "fields",
                                        "-e", "frame.number",       NULL};
     output = run_tshark(good);
-    assert_has(output, "\n27\n"); /* the last one over UDP */
-    assert_lacks(output, "\n28\n");
+    assert_has(output, "\n28\n"); /* the last one over UDP */
+    assert_lacks(output, "\n29\n");
 }
 
 static void fields_have_their_values(void **state)
@@ -412,6 +415,8 @@ static void fields_have_their_values(void **state)
         "pony.hello.mtu == 1200 && pony.hello.flow == 7 && pony.hello.token == 8 && "
         "pony.instance == 9 && pony.hello.features == 0",
         "pony.type == 7 && pony.flags.unknown == 1 && pony.reason == 9 && pony.version_min == 3",
+        "pony.type == 8 && pony.sealed.generation == 3 && pony.token == 4 && pony.flow == 5 && "
+        "pony.sealed.number == 66",
         "pony.frame.type == 1 && pony.frame.service == 77",
         "pony.frame.type == 2 && pony.frame.own_conn == 3",
         "pony.frame.type == 11 && pony.frame.reason == 3",
