@@ -82,6 +82,10 @@ static json_t *flow_json(const Pony__Control__Flow *f)
     (void)json_object_set_new(o, "cwnd_pkts", json_real(f->cwnd_pkts));
     (void)json_object_set_new(o, "inflight_pkts", number(f->inflight_pkts));
     (void)json_object_set_new(o, "connections", number(f->connections));
+    (void)json_object_set_new(o, "security", text(f->security));
+    (void)json_object_set_new(o, "cipher", text(f->cipher));
+    (void)json_object_set_new(o, "key_sent", number(f->key_sent));
+    (void)json_object_set_new(o, "key_received", number(f->key_received));
     (void)json_object_set_new(o, "counters", counters(f->counters, f->n_counters));
     return o;
 }

@@ -91,6 +91,16 @@ static void add_port(struct cli_table *t, const Pony__Control__Port *p)
     add_count(t, counter(p->counters, p->n_counters, "memory_bytes"));
 }
 
+/* "psk aes-128-gcm 3/2": keys sent with and received so far; an older snapd says nothing. */
+static void add_security(struct cli_table *t, const Pony__Control__Flow *f)
+{
+    if (f->cipher[0] == '\0') {
+        cli_table_add(t, "%s", f->security[0] != '\0' ? f->security : "plain");
+        return;
+    }
+    cli_table_add(t, "%s %s %u/%u", f->security, f->cipher, f->key_sent, f->key_received);
+}
+
 static void add_flow(struct cli_table *t, const Pony__Control__Flow *f)
 {
     cli_table_add(t, "%u", f->engine);
@@ -105,6 +115,7 @@ static void add_flow(struct cli_table *t, const Pony__Control__Flow *f)
     add_count(t, counter(f->counters, f->n_counters, "sent_pkts"));
     add_count(t, counter(f->counters, f->n_counters, "received_pkts"));
     add_count(t, counter(f->counters, f->n_counters, "retransmitted_pkts"));
+    add_security(t, f);
 }
 
 static void add_connection(struct cli_table *t, const Pony__Control__Connection *c)
@@ -153,7 +164,7 @@ void cli_status_print_text(const struct cli_status *status, FILE *out)
     HEAD(&t.ports, "PORT", "ENGINE", "PID", "USER", "PROGRAM", "CONNS", "LISTENERS", "MSGS OUT",
          "MSGS IN", "RX USED", "MEMORY");
     HEAD(&t.flows, "ENGINE", "FLOW", "PEER", "STATE", "CONNS", "MTU", "RTT", "WINDOW", "IN FLIGHT",
-         "PKTS OUT", "PKTS IN", "RESENT");
+         "PKTS OUT", "PKTS IN", "RESENT", "SECURITY");
     HEAD(&t.connections, "PORT", "CONN", "STATE", "PEER", "MSGS OUT", "BYTES OUT", "MSGS IN",
          "BYTES IN");
     for (size_t i = 0; i < status->n; i++) {

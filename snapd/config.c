@@ -6,6 +6,7 @@
 #include "snapd/config_value.h"
 #include "transport/pony/abi/shm.h"
 #include "transport/pony/protocol/packet.h"
+#include "transport/pony/protocol/seal.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -22,6 +23,8 @@
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const idle_policies[] = {"adaptive", "spin", "sleep", NULL};
 static const char *const checksums[] = {"header", "full", NULL};
+static const char *const modes[] = {"plain", "psk", NULL};
+static const char *const ciphers[] = {"auto", "aes-128-gcm", "chacha20-poly1305", NULL};
 static const char *const switches[] = {"no", "yes", NULL};
 
 /* clang-format off */
@@ -48,6 +51,12 @@ static const struct snapd_value_rule rules[] = {
     {"engine", "segmentation", SNAPD_VALUE_NAME, FIELD(has_segmentation), 0, 0, switches},
     {"engine", "socket_buffer", SNAPD_VALUE_BYTES, FIELD(socket_buffer_bytes), KIB(64), GIB(1),
      NULL},
+
+    {"security", "mode", SNAPD_VALUE_NAME, FIELD(security_mode), 0, 0, modes},
+    {"security", "key_file", SNAPD_VALUE_TEXT, FIELD(key_file), 0, SNAPD_FILE_MAX, NULL},
+    {"security", "cipher", SNAPD_VALUE_NAME, FIELD(cipher), 0, 0, ciphers},
+    {"security", "key_packets", SNAPD_VALUE_U64, FIELD(key_packets), 1000, 1 << 23, NULL},
+    {"security", "key_time", SNAPD_VALUE_NS, FIELD(key_ns), SEC(1), SEC(86400), NULL},
 
     {"limits", "sessions", SNAPD_VALUE_U32, FIELD(max_sessions), 1, 1000000, NULL},
     {"limits", "ports", SNAPD_VALUE_U32, FIELD(max_ports), 1, 100000, NULL},
@@ -92,6 +101,9 @@ void snapd_config_init(struct snapd_config *config)
         .packet_checksum = SNAPD_CHECKSUM_HEADER,
         .has_segmentation = 1,
         .socket_buffer_bytes = MIB(8),
+        .security_mode = PONY_SECURITY_PLAIN,
+        .key_packets = 1 << 23,
+        .key_ns = SEC(3600),
         .max_sessions = 4096,
         .max_ports = 1024,
         .max_ports_per_user = 512,
@@ -278,6 +290,14 @@ enum base_err snapd_config_check(const struct snapd_config *config)
     if (config->message_bytes > config->port_rx_bytes ||
         config->message_bytes > config->port_tx_bytes) {
         base_error_note("[limits] message is larger than port_tx or port_rx; raise those");
+        return BASE_E_INVALID;
+    }
+    if ((config->security_mode == PONY_SECURITY_PSK) != (config->key_file[0] != '\0')) {
+        base_error_note(config->key_file[0] != '\0'
+                            ? "[security] key_file is given, but mode is plain, which uses no key; "
+                              "say mode = psk, or remove key_file"
+                            : "[security] mode is psk, but there is no key_file; name the file of "
+                              "cluster keys");
         return BASE_E_INVALID;
     }
     return BASE_OK;

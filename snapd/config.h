@@ -23,7 +23,8 @@
 enum {
     SNAPD_ENGINES_MAX = 16,
     SNAPD_PATH_MAX = 108, /**< of a Unix socket, with its NUL */
-    SNAPD_NAME_MAX = 64
+    SNAPD_NAME_MAX = 64,
+    SNAPD_FILE_MAX = 512 /**< of a path, with its NUL */
 };
 
 enum snapd_idle_policy {
@@ -35,6 +36,13 @@ enum snapd_idle_policy {
 enum snapd_checksum {
     SNAPD_CHECKSUM_HEADER, /**< packet header and frames; payloads rely on UDP's */
     SNAPD_CHECKSUM_FULL
+};
+
+/** Which cipher secures packets. */
+enum snapd_cipher {
+    SNAPD_CIPHER_AUTO, /**< what is fast at both ends */
+    SNAPD_CIPHER_AES128_GCM,
+    SNAPD_CIPHER_CHACHA20_POLY1305
 };
 
 /** What the test device does to packets; probabilities in parts per million. */
@@ -62,6 +70,12 @@ struct snapd_config {
     uint32_t packet_checksum;                /**< enum snapd_checksum */
     uint32_t has_segmentation;               /**< bool; false: one datagram per packet */
     uint64_t socket_buffer_bytes;            /**< of the UDP socket, each direction */
+
+    /* [security] */
+    uint32_t security_mode;        /**< enum pony_security_mode */
+    char key_file[SNAPD_FILE_MAX]; /**< of cluster keys; "": none */
+    uint32_t cipher;               /**< enum snapd_cipher */
+    uint64_t key_packets, key_ns;  /**< how long a key is used */
 
     /* [limits] */
     uint32_t max_sessions, max_ports, max_ports_per_user;

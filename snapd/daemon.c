@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapd/daemon.h"
 
+#include "base/assert.h"
 #include "base/fd.h"
 #include "base/rng.h"
 #include "snapd/capture/capture.h"
@@ -11,6 +12,7 @@
 #include "snapd/device/route.h"
 #include "snapd/device/udp.h"
 #include "snapd/engine/runtime.h"
+#include "snapd/keys.h"
 #include "snapd/pony/module.h"
 #include "snapd/version.h"
 #include "transport/pony/abi/socket_path.h"
@@ -42,6 +44,7 @@ struct daemon {
     int netlink_fd;
     uint64_t instance;
     uint32_t mtu_bytes;
+    struct pony_security security; /**< its keys only while engines are made */
 };
 
 static enum base_err open_socket(struct daemon *d)
@@ -97,6 +100,42 @@ static enum base_err open_device(struct daemon *d, uint32_t idx, struct snapd_de
     return BASE_OK;
 }
 
+/* Engines ask during handshakes only; the kernel's generator, once seeded, does not fail. */
+static void take_random(void *ctx, void *out, size_t n)
+{
+    (void)ctx;
+    base_assert(base_random_bytes(out, n) == BASE_OK);
+}
+
+static enum base_err load_security(struct daemon *d)
+{
+    const struct snapd_config *c = d->config;
+    struct pony_security *s = &d->security;
+    pony_security_init(s);
+    s->mode = (enum pony_security_mode)c->security_mode;
+    s->key_packets = c->key_packets;
+    s->key_ns = c->key_ns;
+    s->random = take_random;
+    if (c->cipher != SNAPD_CIPHER_AUTO) {
+        s->cipher_preferred = c->cipher == SNAPD_CIPHER_AES128_GCM ? PONY_CIPHER_AES128_GCM
+                                                                   : PONY_CIPHER_CHACHA20_POLY1305;
+        s->ciphers = (uint8_t)(1u << s->cipher_preferred);
+    }
+    if (s->mode == PONY_SECURITY_PLAIN) {
+        return BASE_OK;
+    }
+    if (!pony_seal_all[s->mode]->is_built) {
+        base_error_note("[security] mode psk: this snapd was built without OpenSSL; install "
+                        "libssl-dev and build it again");
+        return BASE_E_UNSUPPORTED;
+    }
+    BASE_TRY(snapd_keys_load(c->key_file, s));
+    base_logf(d->log, BASE_LOG_INFO, "control",
+              "flows are secured with cluster key %u (of %u in %s), %s preferred", s->psks[0].id,
+              s->n_psks, c->key_file, pony_cipher_name((enum pony_cipher)s->cipher_preferred));
+    return BASE_OK;
+}
+
 static struct pony_engine_config pony_config(const struct daemon *d, const struct snapd_dev *dev,
                                              uint64_t seed)
 {
@@ -119,6 +158,7 @@ static struct pony_engine_config pony_config(const struct daemon *d, const struc
     pony.idle_ns = c->idle_ns;
     pony.full_checksum = c->packet_checksum == SNAPD_CHECKSUM_FULL;
     pony.congestion_control = c->congestion_control[0] != '\0' ? c->congestion_control : NULL;
+    pony.security = &d->security;
     pony.log = d->log;
     return pony;
 }
@@ -176,9 +216,12 @@ static enum base_err make_engines(struct daemon *d)
             .n_engines = c->n_engines, .mtu_bytes = d->mtu_bytes, .slots = LOOP_SLOTS};
         BASE_TRY(snapd_loop_fabric_create(&loop, &d->fabric));
     }
-    for (uint32_t i = 0; i < c->n_engines; i++) {
-        BASE_TRY(make_engine(d, i));
+    enum base_err err = load_security(d);
+    for (uint32_t i = 0; err == BASE_OK && i < c->n_engines; i++) {
+        err = make_engine(d, i);
     }
+    explicit_bzero(d->security.psks, sizeof(d->security.psks)); /* engines have what they need */
+    BASE_TRY(err);
     tell_addresses(d);
     for (uint32_t i = 0; i < c->n_engines; i++) {
         BASE_TRY(snapd_engine_start(d->engines[i]));

@@ -207,6 +207,10 @@ static void fill_flow(const struct walk *walk, uint32_t i)
     row->cwnd_pkts = info->cwnd_pkts;
     row->inflight_pkts = info->inflight_pkts;
     row->connections = info->users;
+    row->security = text(info->security);
+    row->cipher = text(info->seal.cipher);
+    row->key_sent = info->seal.tx_generation;
+    row->key_received = info->seal.rx_generation;
     row_counter(i, 0, "sent_pkts", info->sent_pkts);
     row_counter(i, 1, "received_pkts", info->received_pkts);
     row_counter(i, 2, "retransmitted_pkts", info->retransmitted_pkts);

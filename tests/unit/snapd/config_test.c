@@ -208,6 +208,14 @@ static void values_that_contradict_each_other_are_refused(void **state)
     snapd_config_init(&config);
     assert_int_equal(parse("[limits]\nmessage = 1G\n"), BASE_E_INVALID);
     assert_note_has("port_tx");
+    snapd_config_init(&config);
+    assert_int_equal(parse("[security]\nmode = psk\n"), BASE_E_INVALID);
+    assert_note_has("there is no key_file");
+    snapd_config_init(&config);
+    assert_int_equal(parse("[security]\nkey_file = /etc/keys\n"), BASE_E_INVALID);
+    assert_note_has("mode is plain");
+    snapd_config_init(&config);
+    assert_int_equal(parse("[security]\nmode = psk\nkey_file = /etc/keys\n"), BASE_OK);
 }
 
 static char *print(const struct snapd_config *c)

@@ -71,12 +71,14 @@ static enum base_err make_flows(struct pony_engine *engine, uint64_t now_ns)
         .hello_timeout_ns = config->hello_timeout_ns,
         .idle_ns = config->idle_ns,
         .full_checksum = config->full_checksum,
+        .security = config->security,
         .version_min = config->version_min,
         .version_max = config->version_max,
         .log = config->log,
         .events = &events,
         .ctx = engine,
     };
+    engine->config.security = NULL; /* the caller's; it has been copied */
     return pony_flow_table_create(&flows, now_ns, &engine->flows);
 }
 

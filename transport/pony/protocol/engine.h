@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "transport/pony/abi/ring.h"
 #include "transport/pony/protocol/packet.h"
+#include "transport/pony/protocol/seal.h"
 
 #include <stdbool.h>
 
@@ -30,8 +31,9 @@ struct pony_engine_config {
     uint32_t window_max_pkts; /**< per flow, <= 1024 */
     uint64_t rto_min_ns, rto_max_ns, keepalive_ns, dead_ns, hello_timeout_ns, idle_ns;
     bool full_checksum;
-    uint8_t version_min, version_max; /**< wire versions; 0: this release's (flow.h) */
-    const char *congestion_control;   /**< name in pony_cc_all; NULL: the default */
+    uint8_t version_min, version_max;     /**< wire versions; 0: this release's (flow.h) */
+    const char *congestion_control;       /**< name in pony_cc_all; NULL: the default */
+    const struct pony_security *security; /**< NULL: plain; copied */
     const struct base_log *log;
 };
 
