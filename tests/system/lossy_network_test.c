@@ -33,6 +33,20 @@ static uint64_t faults(const struct world *world, int host, const char *counter)
     return status_counter(&status, counter);
 }
 
+/* PX-203: all flows as the hosts' configuration has them, and keys changed meanwhile. */
+static void expect_security(const struct world *world, int host)
+{
+    static struct status status;
+    assert_true(status_read(world->socket[host], &status));
+    if (world_is_secured()) {
+        assert_int_equal(status.n_open_flows, 0);
+        assert_true(status.n_secured_flows > 0);
+        assert_true(status.n_key_changes > 0);
+    } else {
+        assert_int_equal(status.n_secured_flows, 0);
+    }
+}
+
 static void run_at(struct world *world, int percent, int n_engines)
 {
     const uint64_t n = world_calls(20000);
@@ -59,6 +73,7 @@ static void run_at(struct world *world, int percent, int n_engines)
         assert_true(faults(world, host, "fault_dropped") > 0);
         assert_true(faults(world, host, "fault_duplicated") > 0);
         assert_true(faults(world, host, "fault_reordered") > 0);
+        expect_security(world, host);
     }
     world->is_good = true;
 }

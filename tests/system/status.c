@@ -82,6 +82,14 @@ static void add_piece(struct status *status, const Pony__Control__StatusReply *p
         add_port(status, piece->ports[i]);
     }
     status->n_flows += (uint32_t)piece->n_flows;
+    for (size_t i = 0; i < piece->n_flows; i++) {
+        const Pony__Control__Flow *flow = piece->flows[i];
+        bool is_up = strcmp(flow->state, "up") == 0;
+        bool is_secured = strcmp(flow->security, "psk") == 0 && flow->cipher[0] != '\0';
+        status->n_secured_flows += is_up && is_secured;
+        status->n_open_flows += is_up && !is_secured;
+        status->n_key_changes += flow->key_sent;
+    }
     status->n_conns += (uint32_t)piece->n_connections;
 }
 

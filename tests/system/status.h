@@ -28,6 +28,9 @@ struct status {
     uint64_t instance;
     uint32_t n_engines, n_ports, n_flows, n_conns;
     struct status_port ports[STATUS_PORTS_MAX];
+    uint32_t n_secured_flows; /**< up, and their packets are sealed */
+    uint32_t n_open_flows;    /**< up, and they are not */
+    uint32_t n_key_changes;   /**< of all flows, in what is sent */
     uint64_t engine_busy_ns;
 
     struct {

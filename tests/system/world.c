@@ -277,6 +277,27 @@ static bool snapd_answers(void *arg)
     return status_read(wait->world->socket[wait->host], &status) && status.pid == snapd->pid;
 }
 
+/* SYSTEM_SECURITY=psk: the whole test with flows that are secured with a cluster key. */
+bool world_is_secured(void)
+{
+    const char *mode = getenv("SYSTEM_SECURITY");
+    return mode != NULL && strcmp(mode, "psk") == 0;
+}
+
+static void write_security(const struct world *world, FILE *settings)
+{
+    if (!world_is_secured()) {
+        return;
+    }
+    const char *path = world_path(world, "cluster.keys");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_true(dprintf(fd, "1 %064d\n", 1234567) > 0);
+    assert_int_equal(close(fd), 0);
+    /* Keys change a few times in each test, too. */
+    (void)fprintf(settings, "\n[security]\nmode = psk\nkey_file = %s\nkey_packets = 1000\n", path);
+}
+
 void world_start_snapd(struct world *world, int host)
 {
     char name[32];
@@ -286,6 +307,7 @@ void world_start_snapd(struct world *world, int host)
     FILE *file = fopen(path, "we");
     assert_non_null(file);
     fputs(world->settings[host], file);
+    write_security(world, file);
     assert_int_equal(fclose(file), 0);
 
     (void)snprintf(name, sizeof(name), "snapd-%d.log", host);

@@ -63,6 +63,9 @@ void world_init(struct world *world, bool has_hosts);
  *  have written to a log. */
 void world_fini(struct world *world);
 
+/** Are flows secured with a cluster key? (SYSTEM_SECURITY=psk) */
+bool world_is_secured(void);
+
 /** The path of a file in the world's folder; good until the 8th call after. */
 const char *world_path(const struct world *world, const char *name);
 
