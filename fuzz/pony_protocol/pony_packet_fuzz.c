@@ -4,13 +4,14 @@
  * repairs their checksums, loses, repeats and reorders them. What must hold: no crash, nothing that
  * a sanitizer sees, every deadline moves, nothing delivered twice unless the bytes were forged.
  *
- * Input: bytes that say what happens next (see step()).
+ * Input: bytes that say what happens next (see step()); the first bit says whether flows are secured.
  */
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/endian.h"
 #include "base/hash.h"
+#include "tests/support/test_security.h"
 #include "transport/pony/protocol/flow.h"
 #include "transport/pony/protocol/wire.h"
 
@@ -38,6 +39,7 @@ struct kept {
 static struct end ends[2];
 static struct kept kept[N_KEPT];
 static uint64_t now_ns;
+static struct base_rng rngs[2];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -104,8 +106,12 @@ static const struct pony_flow_events events = {
     .down = on_down,
 };
 
-static void start_end(uint32_t idx, uint64_t instance)
+static void start_end(uint32_t idx, uint64_t instance, bool is_secured)
 {
+    struct pony_security security;
+    base_rng_init(&rngs[idx], instance);
+    test_security_init(&security, &rngs[idx]);
+    security.key_packets = 5;
     struct pony_flow_config config = {
         .instance = instance,
         .seed = instance,
@@ -119,6 +125,7 @@ static void start_end(uint32_t idx, uint64_t instance)
         .dead_ns = 500 * BASE_NS_PER_MS,
         .hello_timeout_ns = 500 * BASE_NS_PER_MS,
         .idle_ns = BASE_NS_PER_S,
+        .security = is_secured ? &security : NULL,
         .events = &events,
         .ctx = &ends[idx],
     };
@@ -267,8 +274,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     codec(data, size);
     memset(kept, 0, sizeof(kept));
     now_ns = BASE_NS_PER_S;
-    start_end(0, 1);
-    start_end(1, 2);
+    bool is_secured = size > 0 && data[0] >= 128 && pony_seal_psk.is_built;
+    start_end(0, 1, is_secured);
+    start_end(1, 2, is_secured);
     (void)pony_flow_get(ends[0].table, &ends[1].addr, now_ns, &ends[0].flow);
     for (size_t i = 0; i + 4 <= size && i < 4096; i += 4) {
         step(data + i);
