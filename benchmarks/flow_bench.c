@@ -93,6 +93,7 @@ static const struct pony_flow_events events = {
 static void start(void)
 {
     struct pony_security security;
+    base_rng_init(&rng, 1);
     test_security_init(&security, &rng);
     security.ciphers = (uint8_t)(1u << cipher);
     security.cipher_preferred = (uint8_t)cipher;

@@ -131,6 +131,7 @@ static enum pony_seal_verdict open_packet(struct pony_aead_flow *by, const uint8
     return pony_aead_open(by, &in, plain);
 }
 
+/* PX-204, PX-206, PX-220 */
 static void what_is_sealed_opens_to_the_same(void **state)
 {
     (void)state;
@@ -154,6 +155,57 @@ static void what_is_sealed_opens_to_the_same(void **state)
     assert_int_equal(seen, 0);
     assert_string_equal((const char *)body, "frames");
     assert_string_equal((const char *)body + 30, "an application's bytes");
+}
+
+/* PX-205: who has the key may still lie. */
+static void what_was_decrypted_is_checked_like_any_packet(void **state)
+{
+    (void)state;
+    const struct pony_sealed_outer outer = {.version = PONY_WIRE_VERSION_MAX};
+    struct pony_wire_hdr hdr = {.type = PONY_WIRE_DATA, .n_sack = 2, .body_len = 5, .sack = {1, 1}};
+    uint8_t good[128] = {0};
+    uint8_t seen;
+    const uint8_t *body;
+    uint32_t len = pony_sealed_encode_inner(&hdr, 9, good) + 5;
+
+    static const struct {
+        uint32_t at;
+        uint8_t value;
+    } lies[] = {
+        {0, 0},
+        {0, PONY_WIRE_HELLO},
+        {0, PONY_WIRE_HELLO_OK},
+        {0, PONY_WIRE_REFUSE},
+        {0, PONY_WIRE_SEALED},
+        {0, 255},
+        {0, PONY_WIRE_ACK},
+        {1, PONY_WIRE_FLAG_UNKNOWN},
+        {1, 0x80},
+        {2, 1},
+        {2, 3},
+        {2, 17},
+        {2, 255},
+        {28, 4},
+        {28, 6},
+        {29, 1},
+        {30, 1},
+        {31, 1},
+        {40, 0},
+    };
+
+    assert_int_equal(pony_sealed_decode_inner(&outer, good, len, &hdr, &seen, &body), PONY_WIRE_OK);
+    assert_int_equal(seen, 9);
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        uint8_t bad[128];
+        memcpy(bad, good, sizeof(bad));
+        bad[lies[i].at] = lies[i].value;
+        assert_int_not_equal(pony_sealed_decode_inner(&outer, bad, len, &hdr, &seen, &body),
+                             PONY_WIRE_OK);
+    }
+    for (uint32_t cut = 1; cut <= len; cut++) {
+        assert_int_not_equal(pony_sealed_decode_inner(&outer, good, len - cut, &hdr, &seen, &body),
+                             PONY_WIRE_OK);
+    }
 }
 
 /* PX-218 */
@@ -376,6 +428,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_sealed_opens_to_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_sealed_opens_to_the_same, setup_chacha, teardown),
+        cmocka_unit_test_setup_teardown(what_was_decrypted_is_checked_like_any_packet, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(nothing_but_the_outer_header_is_readable, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_of_any_bit_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_change_of_any_bit_is_found, setup_chacha, teardown),

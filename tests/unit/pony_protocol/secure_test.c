@@ -99,6 +99,7 @@ static void expect_data_both_ways(void)
     }
 }
 
+/* PX-201, PX-216 */
 static void both_ends_come_up_and_data_flows(void **state)
 {
     (void)state;

@@ -40,6 +40,7 @@ bool pony_psk_begin(struct pony_seal *seal, uint32_t idx, const struct pony_seal
     flow->key_id = 0;
     flow->self = *self;
     seal->security.random(seal->security.random_ctx, secret, sizeof(secret));
+    /* PX-212: a key pair for this flow only. */
     flow->private_key =
         EVP_PKEY_new_raw_private_key_ex(NULL, "X25519", NULL, secret, sizeof(secret));
     OPENSSL_cleanse(secret, sizeof(secret));
@@ -165,7 +166,7 @@ static bool agree_secret(const struct psk_flow *flow, const uint8_t *peer_public
     EVP_PKEY *peer = EVP_PKEY_new_raw_public_key_ex(NULL, "X25519", NULL, peer_public_key,
                                                     PONY_PUBLIC_KEY_BYTES);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, flow->private_key, NULL);
-    /* Points that give zero whatever our key is are refused by OpenSSL. */
+    /* PX-214. Points that give zero whatever our key is are refused by OpenSSL. */
     bool is_agreed = peer != NULL && ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
                      EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
                      EVP_PKEY_derive(ctx, secret, &n) == 1 && n == PONY_HASH_BYTES;
@@ -228,7 +229,7 @@ static bool install(struct pony_seal *seal, struct psk_flow *flow, const struct 
     return flow->has_keys;
 }
 
-/* A key agreement takes some 100 us: replayed HELLOs must not keep the engine from its work. */
+/* A key agreement takes some 100 us: replayed HELLOs must not keep the engine from its work. PX-227 */
 static bool take_agreement(struct pony_seal *seal, uint64_t now_ns)
 {
     const uint64_t step_ns = BASE_NS_PER_S / PSK_AGREEMENTS_PER_S;
@@ -244,7 +245,7 @@ static bool take_agreement(struct pony_seal *seal, uint64_t now_ns)
     return true;
 }
 
-/* What both ends chose, if they could; HELLO_OK must say the same. */
+/* What both ends chose, if they could; HELLO_OK must say the same. PX-210, PX-215 */
 static enum pony_seal_verdict choose(const struct pony_seal_hello *in,
                                      const struct pony_wire_hello_psk *own,
                                      const struct pony_wire_hello_psk *peer, struct agreement *a)
@@ -260,6 +261,7 @@ static enum pony_seal_verdict choose(const struct pony_seal_hello *in,
     return a->cipher != PONY_CIPHER_NONE ? PONY_SEAL_OK : PONY_SEAL_CIPHER;
 }
 
+/* PX-216 */
 static enum pony_seal_verdict confirm(const uint8_t *key, const struct pony_seal_hello *in)
 {
     return !in->is_ok || is_mac_right(key, in->packet, CONFIRM_AT) ? PONY_SEAL_OK

@@ -14,7 +14,7 @@
  *          change on engines' threads, which may neither allocate nor fail
  * Memory   the caller's; nothing is allocated
  * Threads  any; pure
- * Source   docs/protocol.md, PX-214..PX-217
+ * Source   docs/protocol.md, "Keys"; PX-217
  */
 enum {
     PONY_HASH_BYTES = 32,

@@ -16,7 +16,7 @@
  * Threads  one engine
  * Memory   all at create(), but for what OpenSSL needs for one X25519 key agreement: begin() and
  *          agree() allocate there, seal() and open() never
- * Source   docs/protocol.md, PX-201..PX-240
+ * Source   docs/protocol.md, "Secured flows"
  */
 
 enum pony_security_mode {

@@ -8,7 +8,7 @@
 #include <openssl/err.h>
 #include <string.h>
 
-/* Packets sealed with the key before may be under way for so long. */
+/* Packets sealed with the key before may be under way for so long. PX-225 */
 #define GRACE_NS (UINT64_C(10) * BASE_NS_PER_S)
 
 static const char *const cipher_names[PONY_CIPHER_MAX] = {
@@ -137,6 +137,7 @@ void pony_aead_tx_rotate(struct pony_aead_flow *flow, const struct pony_aead_set
                          uint64_t key_ns)
 {
     struct pony_aead_tx *tx = &flow->tx;
+    /* PX-224 */
     bool is_due = tx->next_number >= tx->key_end || limits->now_ns - tx->key_start_ns >= key_ns;
     if (!is_due || tx->seen != (uint8_t)tx->generation) {
         return;
@@ -149,6 +150,7 @@ void pony_aead_tx_rotate(struct pony_aead_flow *flow, const struct pony_aead_set
     tx->key_start_ns = limits->now_ns;
 }
 
+/* PX-221 */
 static void make_nonce(const struct pony_aead_key *key, uint64_t number, uint8_t *nonce)
 {
     memcpy(nonce, key->iv, PONY_AEAD_IV_BYTES);
@@ -163,6 +165,7 @@ static void must(int is_done)
     base_assert(is_done == 1);
 }
 
+/* PX-218, PX-220, PX-221 */
 uint32_t pony_aead_seal(struct pony_aead_flow *flow, const struct pony_seal_out *out, uint8_t *at)
 {
     struct pony_aead_tx *tx = &flow->tx;
@@ -197,6 +200,7 @@ uint32_t pony_aead_seal(struct pony_aead_flow *flow, const struct pony_seal_out 
     return PONY_SEALED_OUTER_BYTES + len + PONY_SEALED_TAG_BYTES;
 }
 
+/* PX-219 */
 static bool decrypt(const struct pony_aead_key *key, const struct pony_seal_in *in, uint8_t *plain)
 {
     uint8_t nonce[PONY_AEAD_IV_BYTES];

@@ -17,7 +17,7 @@
  *          nonce is ever used twice with a key
  * Memory   contexts are made once by init; changing a key (same cipher) and a packet allocate
  *          nothing
- * Source   RFC 5116, RFC 8446 7.2, RFC 9001 6; PX-218..PX-229
+ * Source   RFC 5116, RFC 8446 7.2, RFC 9001 6; docs/protocol.md from PX-218 on, PX-226 for memory
  */
 enum {
     PONY_RX_KEYS = 3

@@ -11,7 +11,7 @@
  *          a tag of 16 bytes. The readable bytes are authenticated too.
  * Checks   lengths, type, version, fields; nothing secret happens here
  * Memory   the caller's; pure; any thread
- * Source   docs/protocol.md, PX-201..PX-209
+ * Source   docs/protocol.md, PX-201, PX-204, PX-205, PX-206
  */
 enum {
     PONY_SEALED_OUTER_BYTES = 28,
