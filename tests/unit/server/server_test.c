@@ -442,6 +442,7 @@ static void a_client_that_does_not_say_hello_in_time_is_dropped(void **state)
     /* Who has said it is not timed any more. */
     conn = base_list_entry(base_list_last(&host.server->conns), struct snapi_server_conn, link);
     assert_false(base_timer_is_armed(&conn->timer));
+    scripted_close(&silent, &host);
 }
 
 /* PR-15 */
