@@ -38,8 +38,8 @@ static void the_schedule_gives_the_documented_vectors(void **state)
     uint8_t iv[PONY_AEAD_IV_BYTES];
     struct pony_psk_keys psk_keys;
     struct pony_sender_keys sender;
-    for (uint8_t i = 0; i < PONY_HASH_BYTES; i++) {
-        psk[i] = i;
+    for (uint32_t i = 0; i < PONY_HASH_BYTES; i++) {
+        psk[i] = (uint8_t)i;
     }
     memset(agreed, 0x11, sizeof(agreed));
     memset(transcript, 0x22, sizeof(transcript));

@@ -463,6 +463,7 @@ static void on_sealed(struct pony_flow_table *table, struct pony_arrival *arriva
                                 .dst_flow = outer.dst_flow};
     arrival->hdr = &hdr;
     struct pony_flow *flow = find_flow(table, arrival);
+    arrival->hdr = NULL; /* until what was sealed is known */
     if (flow == NULL) {
         return;
     }
@@ -480,7 +481,9 @@ static void on_sealed(struct pony_flow_table *table, struct pony_arrival *arriva
         return;
     }
     table->seal_ops->on_seen(table->seal, flow->idx, seen);
+    arrival->hdr = &hdr;
     handlers[flow->state][hdr.type](flow, arrival);
+    arrival->hdr = NULL;
 }
 
 void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packet_in *in,

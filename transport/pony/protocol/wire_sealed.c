@@ -83,7 +83,7 @@ uint32_t pony_sealed_encode_inner(const struct pony_wire_hdr *hdr, uint8_t seen,
     base_store_u16(at + IN_BODY_LEN, hdr->body_len);
     base_store_u16(at + IN_ZERO, 0);
     for (uint32_t i = 0; i < hdr->n_sack; i++) {
-        base_store_u64(at + PONY_SEALED_INNER_BYTES + 8 * i, hdr->sack[i]);
+        base_store_u64(at + PONY_SEALED_INNER_BYTES + 8 * (size_t)i, hdr->sack[i]);
     }
     return PONY_SEALED_INNER_BYTES + 8 * (uint32_t)hdr->n_sack;
 }
@@ -129,7 +129,7 @@ enum pony_wire_verdict pony_sealed_decode_inner(const struct pony_sealed_outer *
         return PONY_WIRE_LENGTH;
     }
     for (uint32_t i = 0; i < hdr->n_sack; i++) {
-        hdr->sack[i] = base_load_u64(data + PONY_SEALED_INNER_BYTES + 8 * i);
+        hdr->sack[i] = base_load_u64(data + PONY_SEALED_INNER_BYTES + 8 * (size_t)i);
     }
     /* What begins or refuses a flow is never sealed; UNKNOWN says that there is none. */
     if (hdr->type < PONY_WIRE_DATA || hdr->type > PONY_WIRE_RESET) {
