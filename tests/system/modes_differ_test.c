@@ -82,7 +82,8 @@ static void hosts_with_different_keys_meet_over_tcp_until_they_are_the_same(void
     world_end_snapd(world, 0, SIGTERM);
     set_security(world, 0, 2);
     world_start_snapd(world, 0);
-    struct world_client *client = world_start_client(world, 1, "--want pony --first 100000 --blocking 1");
+    struct world_client *client =
+        world_start_client(world, 1, "--want pony --first 100000 --blocking 1");
     world_await_calls(client, 200);
     assert_int_equal(world_finish_client(client), 0);
     assert_true(client->stats->by_pony > 0);
