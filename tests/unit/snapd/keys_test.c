@@ -20,7 +20,7 @@ static int setup(void **state)
     (void)state;
     base_error_clear_note();
     memset(&security, 0, sizeof(security));
-    memcpy(path + sizeof(path) - 7, "XXXXXX", 6);
+    memset(path + sizeof(path) - 7, 'X', 6);
     int fd = mkstemp(path);
     if (fd < 0 || write(fd, "1 " HEX32 HEX32 "\n", 67) != 67) {
         return -1;
