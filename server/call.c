@@ -13,7 +13,7 @@
  */
 enum {
     BUCKETS_MAX = 8192,
-    LONG_REPLY_BYTES = 128 * 1024 /* a method that answers so much is paced */
+    LONG_REPLY_BYTES = 1024 * 1024 /* a method that answers so much is paced */
 };
 
 static void run_ready_later(struct snap_loop *loop, struct snapi_work *work);

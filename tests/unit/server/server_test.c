@@ -615,12 +615,12 @@ static void services_are_added_once_and_before_listening(void **state)
 /* The server has seen that Big answers much, and there is no room. */
 static void fill_up_after_a_big_one(void)
 {
-    scripted_call(&client, "Big", 1, "200000");
+    scripted_call(&client, "Big", 1, "1100000");
     host_settle(&host);
     assert_int_equal(scripted_response(&client, 1)->frame.code, SNAP_OK);
     assert_int_equal(host.n_run, 1);
     for (uint64_t id = 2; id <= 4; id++) {
-        scripted_call(&client, "Big", id, "200000");
+        scripted_call(&client, "Big", id, "1100000");
     }
     fake_set_full(SNAP_TRANSPORT_TCP, true);
     host_settle(&host);
@@ -680,7 +680,7 @@ static void what_waits_goes_with_its_connection_and_holds_up_no_other(void **sta
     scripted_close(&client, &host);
     host_settle(&host);
     fake_set_full(SNAP_TRANSPORT_TCP, false);
-    scripted_call(&other, "Big", 9, "200000");
+    scripted_call(&other, "Big", 9, "1100000");
     host_settle(&host);
     assert_int_equal(host.n_run, 2);
     assert_int_equal(scripted_response(&other, 9)->frame.code, SNAP_OK);
