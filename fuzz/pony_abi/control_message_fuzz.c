@@ -7,9 +7,49 @@
 
 /**
  * Control messages, both ways: what is unpacked has what it says, packs again into the limit, and
- * the same bytes come out of a second round.
+ * the same bytes come out of a second round. Fields that nobody knows are left out of the second
+ * round: nothing of ours sends them on, and protobuf-c reads a field number 0 in its long form
+ * (80 00) which it then packs in the short form (00) that it refuses.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The message that a request carries; NULL: none. */
+static ProtobufCMessage *inner_of(Pony__Control__Request *request)
+{
+    switch (request->what_case) {
+    case PONY__CONTROL__REQUEST__WHAT_ATTACH:
+        return &request->attach->base;
+    case PONY__CONTROL__REQUEST__WHAT_LOOKUP:
+        return &request->lookup->base;
+    case PONY__CONTROL__REQUEST__WHAT_REMEMBER:
+        return &request->remember->base;
+    case PONY__CONTROL__REQUEST__WHAT_STATUS:
+        return &request->status->base;
+    case PONY__CONTROL__REQUEST__WHAT_CAPTURE:
+        return &request->capture->base;
+    case PONY__CONTROL__REQUEST__WHAT__NOT_SET:
+    case _PONY__CONTROL__REQUEST__WHAT__CASE_IS_INT_SIZE:
+    default:
+        return NULL;
+    }
+}
+
+/* Packs what is known of `request`; its unknown fields stay with it, for whoever frees it. */
+static enum base_err pack_known(Pony__Control__Request *request, uint8_t *bytes, size_t *len)
+{
+    ProtobufCMessage *inner = inner_of(request);
+    if (inner == NULL) {
+        abort();
+    }
+    unsigned outer_unknown = request->base.n_unknown_fields;
+    unsigned inner_unknown = inner->n_unknown_fields;
+    request->base.n_unknown_fields = 0;
+    inner->n_unknown_fields = 0;
+    enum base_err err = pony_control_pack_request(request, bytes, len);
+    request->base.n_unknown_fields = outer_unknown;
+    inner->n_unknown_fields = inner_unknown;
+    return err;
+}
 
 static void check_request(const uint8_t *data, size_t size)
 {
@@ -25,9 +65,9 @@ static void check_request(const uint8_t *data, size_t size)
     size_t len = 0;
     size_t again_len = 0;
     Pony__Control__Request *copy = NULL;
-    if (pony_control_pack_request(request, bytes, &len) == BASE_OK) {
+    if (pack_known(request, bytes, &len) == BASE_OK) {
         if (pony_control_unpack_request(bytes, len, &copy) != BASE_OK ||
-            pony_control_pack_request(copy, again, &again_len) != BASE_OK || len != again_len ||
+            pack_known(copy, again, &again_len) != BASE_OK || len != again_len ||
             memcmp(bytes, again, len) != 0) {
             abort();
         }
