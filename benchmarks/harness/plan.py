@@ -7,6 +7,7 @@ KIB, MIB = 1024, 1024 * 1024
 PEERS = ("grpc", "nanomsg", "nng", "capnp")
 FLOORS = ("bare-tcp", "bare-udp")
 OURS = ("pony", "tcp")
+SECURED = ("pony-aes", "pony-chacha")
 POLICIES = ("pony-spin", "pony-block", "tcp-spin", "tcp-block")
 
 
@@ -58,16 +59,17 @@ TESTS = ("rpc_lat", "rpc_rate", "rpc_bw", "open_loop", "connect_rate", "idle_cpu
 
 
 def _rpc(mode, setup, mtu):
+    ours = OURS + (SECURED if setup == "two-host" else ())  # on one host there are no packets
     calls_too = mode["bw_everywhere"] or mtu != 9000
     if calls_too:
         for size in mode["lat_sizes"]:
             yield Variant("rpc_lat", setup, mtu, size, 1, 1,
-                          systems=OURS + POLICIES + PEERS + FLOORS + ("ucx", "libfabric"))
+                          systems=ours + POLICIES + PEERS + FLOORS + ("ucx", "libfabric"))
         for inflight in mode["inflight"]:
-            yield Variant("rpc_rate", setup, mtu, 64, inflight, 1, systems=OURS + PEERS + FLOORS)
+            yield Variant("rpc_rate", setup, mtu, 64, inflight, 1, systems=ours + PEERS + FLOORS)
     if mode["bw_everywhere"] or mtu != 1500:
-        yield Variant("rpc_bw", setup, mtu, MIB, 8, 1, systems=OURS + PEERS + FLOORS + ("ucx",))
-        yield Variant("rpc_bw", setup, mtu, MIB, 200, 200, systems=OURS + PEERS + ("bare-tcp",))
+        yield Variant("rpc_bw", setup, mtu, MIB, 8, 1, systems=ours + PEERS + FLOORS + ("ucx",))
+        yield Variant("rpc_bw", setup, mtu, MIB, 200, 200, systems=ours + PEERS + ("bare-tcp",))
 
 
 def _others(mode, setup, mtu):
@@ -96,4 +98,4 @@ def variants(mode, tests=TESTS, setups=("same-host", "two-host"), systems=None):
 
 
 def all_systems():
-    return OURS + POLICIES + PEERS + FLOORS + ("ucx", "libfabric")
+    return OURS + SECURED + POLICIES + PEERS + FLOORS + ("ucx", "libfabric")

@@ -21,6 +21,12 @@ idle = {idle}
 sessions = 16384
 connections = 16384
 """
+SECURITY_CONF = """[security]
+mode = psk
+key_file = {keys}
+cipher = {cipher}
+"""
+CIPHERS = {"aes": "aes-128-gcm", "chacha": "chacha20-poly1305"}
 SPINS = {"spin": ("always", "spin"), "block": ("never", "sleep"), "": ("default", "adaptive")}
 # One thread of UCX or libfabric that spins without yielding, on two cores with a colleague: give time.
 STARTUP_SECONDS = 20
@@ -56,13 +62,25 @@ def peer_program(system):
 
 def policy_of(system):
     """("always" and its like for the programs, idle policy of snapd)"""
-    return SPINS[system.partition("-")[2] if system.startswith(("pony", "tcp")) else ""]
+    return SPINS.get(system.partition("-")[2] if system.startswith(("pony", "tcp")) else "", SPINS[""])
 
 
-def start_snapd(world, build, name, side, idle):
+def security_of(world, system):
+    """What snapd.conf says of the security of a system's flows; "": nothing, they are plain."""
+    cipher = CIPHERS.get(system.partition("-")[2])
+    if not cipher:
+        return ""
+    keys = os.path.join(world.work, "cluster-keys")
+    if not os.path.exists(keys):
+        with open(os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:
+            out.write(f"1 {os.urandom(32).hex()}\n")
+    return SECURITY_CONF.format(keys=keys, cipher=cipher)
+
+
+def start_snapd(world, build, name, side, system):
     conf = os.path.join(world.work, f"{name}.conf")
     with open(conf, "w", encoding="ascii") as out:
-        out.write(SNAPD_CONF.format(idle=idle))
+        out.write(SNAPD_CONF.format(idle=policy_of(system)[1]) + security_of(world, system))
     listen = "0.0.0.0:4741" if world.is_two else f"127.0.0.1:{world.free_port(socket.SOCK_DGRAM)}"
     where = world.snapd_socket(side)
     world.start(name, side, [build.program("bin", "snapd"), "--config", conf, "--socket", where,
@@ -84,12 +102,12 @@ def run_ours_or_peer(world, build, variant, system, timing):
     """snaprpc-perf, and the programs of peers/: one command line."""
     seconds, warmup, settle = timing
     is_ours = system.startswith(("pony", "tcp"))
-    spin, idle = policy_of(system)
+    spin = policy_of(system)[0]
     transport = system.split("-")[0]
     if is_ours and transport == "pony":
-        start_snapd(world, build, "snapd_a", "a", idle)
+        start_snapd(world, build, "snapd_a", "a", system)
         if world.is_two:
-            start_snapd(world, build, "snapd_b", "b", idle)
+            start_snapd(world, build, "snapd_b", "b", system)
     program = build.bench("snaprpc-perf" if is_ours else peer_program(system))
     target = f"{world.server_host}:{world.free_port()}"
     serve_over = ["--transport", "auto" if transport == "pony" else "tcp"] if is_ours else []

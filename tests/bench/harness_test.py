@@ -12,7 +12,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "benchmarks"))
 # pylint: disable=wrong-import-position
-from harness import plan, results, show, targets
+from harness import plan, results, show, systems, targets
 
 BUILD = ""
 ABOUT = {**results.machine(commit=False), "mode": "quick"}
@@ -110,6 +110,21 @@ class Figures(unittest.TestCase):
         for target in targets.RATIOS:
             for key in target["keys"]:
                 self.assertIn(key, known)
+
+    def test_secured_systems_have_a_key_that_nobody_else_can_read(self):
+        with tempfile.TemporaryDirectory() as folder:
+            world = type("World", (), {"work": folder})
+            conf = systems.security_of(world, "pony-chacha")
+            self.assertIn("cipher = chacha20-poly1305", conf)
+            self.assertEqual(conf, systems.security_of(world, "pony-chacha"))  # the same key again
+            keys = os.path.join(folder, "cluster-keys")
+            self.assertIn(f"key_file = {keys}", conf)
+            self.assertEqual(os.stat(keys).st_mode & 0o777, 0o600)
+            self.assertEqual(systems.security_of(world, "pony"), "")
+            self.assertEqual(systems.security_of(world, "pony-spin"), "")
+        self.assertEqual(systems.policy_of("pony-aes"), systems.policy_of("pony"))
+        for v in plan.variants(plan.MODES["full"]):
+            self.assertTrue(v.setup == "two-host" or not set(plan.SECURED) & set(v.systems))
 
     def test_docs_are_rewritten_between_the_markers_only(self):
         document = results.build([(1, variant(), "pony", raw(100))], ABOUT)
