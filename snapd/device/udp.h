@@ -12,7 +12,8 @@
  *          of packets (UDP_GRO). A kernel without either falls back to single datagrams, and says so.
  * Full     what the socket does not take at once is copied aside (64 packets at most); room() is
  *          0 until it is gone
- * Too big  a packet that exceeds the path's MTU is sent in fragments: slow, counted, but it arrives
+ * Too big  a packet that exceeds the path's MTU is sent in fragments: slow, counted, but it arrives;
+ *          one that is_whole is dropped instead, as it is there to show what the path carries
  */
 struct snapd_udp_config {
     const char *listen;    /**< "*:4741", "10.0.0.1:4741", "[::1]:0" */

@@ -184,7 +184,7 @@ static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out
         msg.msg_controllen = 0;
         sent = send_one(udp, &msg);
     }
-    if (sent == SENT_NOT && errno == EMSGSIZE) {
+    if (sent == SENT_NOT && errno == EMSGSIZE && !p->is_whole) {
         udp->counters.fragmented_pkts++;
         set_fragments(udp, true);
         sent = send_one(udp, &msg);
@@ -280,6 +280,7 @@ static void stash(struct snapd_udp *udp, const struct pony_packet_out *packets, 
         tx->stash[i] = (struct pony_packet_out){.to = p->to,
                                                 .head = copy,
                                                 .head_len = packet_len(p),
+                                                .is_whole = p->is_whole,
                                                 .src_port_hint = p->src_port_hint};
     }
 }

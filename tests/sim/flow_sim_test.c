@@ -68,6 +68,7 @@ static struct world_config draw_config(uint64_t seed)
     static const uint8_t ciphers[] = {1 << PONY_CIPHER_AES128_GCM |
                                           1 << PONY_CIPHER_CHACHA20_POLY1305,
                                       1 << PONY_CIPHER_CHACHA20_POLY1305};
+    config.n_mtu_changes = base_rng_chance(&rng, 300000) ? (uint32_t)base_rng_below(&rng, 6) : 0;
     config.is_secured = base_rng_chance(&rng, 500000) && pony_seal_psk.is_built;
     config.key_packets = keys[base_rng_below(&rng, BASE_ARRAY_LEN(keys))];
     config.ciphers[0] = ciphers[base_rng_below(&rng, BASE_ARRAY_LEN(ciphers))];
@@ -83,6 +84,12 @@ static const char *play(const struct world_config *config)
     world_open(&world, 0);
     if (config->is_simultaneous) {
         world_open(&world, 1);
+    }
+    static const uint32_t links[] = {0, 1200, 1300, 1500, 4000, 9000};
+    for (uint32_t i = 0; i < config->n_mtu_changes; i++) {
+        uint64_t wait_ns = base_rng_below(&world.rng, 100 * BASE_NS_PER_MS);
+        world_run(&world, world.now_ns + wait_ns, true);
+        world.config.link_mtu = pick(&world.rng, links, BASE_ARRAY_LEN(links));
     }
     for (uint32_t i = 0; i < config->n_partitions + config->n_restarts; i++) {
         uint64_t wait_ns = base_rng_below(&world.rng, 50 * BASE_NS_PER_MS);
@@ -111,6 +118,93 @@ static const char *play(const struct world_config *config)
     }
     world_fini(&world);
     return fault;
+}
+
+/* What a node believes of the path. */
+static uint32_t mtu_of(const struct world *world, uint32_t idx)
+{
+    struct pony_flow_info info;
+    uint32_t cursor = 0;
+    assert_true(pony_flows_next_info(world->nodes[idx].table, &cursor, &info));
+    return info.mtu_bytes;
+}
+
+static struct world_config quiet_config(bool is_secured)
+{
+    struct world_config config = draw_config(1);
+    config.loss_ppm = config.dup_ppm = config.reorder_ppm = config.damage_ppm = 0;
+    config.n_packets = 100000;
+    config.delay_ns = 50000;
+    config.jitter_ns = 0;
+    config.mtu[0] = config.mtu[1] = 9216;
+    config.link_mtu = 0;
+    config.window = 64;
+    config.max_packets = 2048;
+    config.cc = pony_cc_find("fixed");
+    config.full_checksum = config.is_one_way = false;
+    config.is_secured = is_secured && pony_seal_psk.is_built;
+    return config;
+}
+
+static void step_until(struct world *world, uint64_t ns)
+{
+    world_run(world, world->now_ns + ns, false);
+    if (world->fault != NULL) {
+        fail_msg("%s", world->fault);
+    }
+}
+
+/* PX-231, PX-232: the handshake came through a narrow path, or was unlucky. */
+static void a_larger_path_is_found(void **state)
+{
+    (void)state;
+    static const uint32_t links[] = {1201, 1500, 4000, 8999, 9216};
+    for (uint32_t i = 0; i < 2 * BASE_ARRAY_LEN(links); i++) {
+        struct world world;
+        struct world_config config = quiet_config(i % 2 == 1);
+        config.link_mtu = 1200;
+        world_init(&world, &config);
+        world_open(&world, 0);
+        step_until(&world, (uint64_t)3 * BASE_NS_PER_S);
+        assert_int_equal(mtu_of(&world, 0), 1200);
+        world.config.link_mtu = links[i / 2];
+        step_until(&world, (uint64_t)70 * BASE_NS_PER_S);
+        for (uint32_t n = 0; n < 2; n++) {
+            assert_in_range(mtu_of(&world, n), links[i / 2] - 32, links[i / 2]);
+            assert_int_equal(world.nodes[n].n_downs, 0);
+        }
+        world_fini(&world);
+    }
+}
+
+/* PX-233, PX-236: large packets vanish without a word while they are in flight; what is retained
+ * arrives in pieces, and the path's new size is found. */
+static void a_path_that_shrinks_loses_nothing(void **state)
+{
+    (void)state;
+    static const uint32_t links[] = {1200, 1500, 4000, 9000};
+    for (uint32_t i = 0; i < 2 * BASE_ARRAY_LEN(links); i++) {
+        struct world world;
+        struct world_config config = quiet_config(i % 2 == 1);
+        world_init(&world, &config);
+        world_open(&world, 0);
+        step_until(&world, 100 * BASE_NS_PER_MS);
+        assert_int_equal(mtu_of(&world, 0), 9216);
+        assert_true(world.nodes[0].next_id > 0 && world.nodes[0].next_id < config.n_packets);
+        world.config.link_mtu = links[i / 2];
+        step_until(&world, (uint64_t)2 * BASE_NS_PER_S);
+        for (uint32_t n = 0; n < 2; n++) {
+            assert_in_range(mtu_of(&world, n), links[i / 2] - 32, links[i / 2]);
+            assert_true(world_counter(&world, n, "tx_parts") > 0);
+            assert_int_equal(world.nodes[n].n_downs, 0);
+        }
+        world_run(&world, END_NS, true);
+        assert_null(world.fault);
+        assert_true(world_is_done(&world));
+        assert_int_equal(world.nodes[0].n_acked, config.n_packets);
+        assert_int_equal(world.nodes[1].n_acked, config.n_packets);
+        world_fini(&world);
+    }
 }
 
 static void check_world(const struct world_config *config)
@@ -143,6 +237,8 @@ static void every_seeded_world_ends_well(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_larger_path_is_found),
+        cmocka_unit_test(a_path_that_shrinks_loses_nothing),
         cmocka_unit_test(every_seeded_world_ends_well),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ struct world_config {
     bool full_checksum; /**< `released` says nothing about delivery; not with restarts */
     bool is_simultaneous;
     bool is_one_way; /**< node 1 has nothing to send */
-    uint32_t n_partitions, n_restarts;
+    uint32_t n_partitions, n_restarts, n_mtu_changes;
     uint64_t partition_ns;
     const struct pony_cc_ops *cc;
     bool is_secured;

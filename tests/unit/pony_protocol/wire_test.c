@@ -91,6 +91,38 @@ static void the_layout_is_the_documented_one(void **state)
     assert_memory_equal(data, golden, 4);
 }
 
+/* PX-5: what else ACK, PROBE and PART may carry, at its bounds. */
+static void bodies_have_the_length_of_their_type(void **state)
+{
+    (void)state;
+
+    static const struct {
+        uint8_t type;
+        uint16_t body, covered;
+        bool is_good;
+    } cases[] = {
+        {PONY_WIRE_DATA, 0, 0, false},    {PONY_WIRE_DATA, 1, 0, true},
+        {PONY_WIRE_PART, 0, 0, false},    {PONY_WIRE_PART, 1, 1, true},
+        {PONY_WIRE_ACK, 0, 0, true},      {PONY_WIRE_ACK, 3, 3, false},
+        {PONY_WIRE_ACK, 4, 3, false},     {PONY_WIRE_ACK, 4, 4, true},
+        {PONY_WIRE_ACK, 5, 5, false},     {PONY_WIRE_PROBE, 0, 0, true},
+        {PONY_WIRE_PROBE, 3, 3, false},   {PONY_WIRE_PROBE, 4, 4, true},
+        {PONY_WIRE_PROBE, 400, 3, false}, {PONY_WIRE_PROBE, 400, 4, true},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t data[512] = {0};
+        struct pony_wire_hdr hdr = sample();
+        hdr.type = cases[i].type;
+        hdr.body_len = cases[i].body;
+        hdr.covered_len = cases[i].covered;
+        hdr.n_sack = 0;
+        pony_wire_encode(&hdr, data);
+        assert_int_equal(decode(data, 48u + cases[i].body),
+                         cases[i].is_good ? PONY_WIRE_OK : PONY_WIRE_LENGTH);
+    }
+}
+
 /* PX-2 */
 static void every_cut_is_refused(void **state)
 {
@@ -133,17 +165,12 @@ static void forged_fields_are_refused_by_name(void **state)
         uint8_t at, value;
         enum pony_wire_verdict verdict;
     } cases[] = {
-        {4, 0, PONY_WIRE_VERSION},
-        {4, PONY_WIRE_VERSION_MAX + 1, PONY_WIRE_VERSION},
-        {4, 255, PONY_WIRE_VERSION},
-        {5, 0, PONY_WIRE_TYPE},
-        {5, 8, PONY_WIRE_TYPE},
-        {5, 255, PONY_WIRE_TYPE},
-        {6, 2, PONY_WIRE_FLAGS},
-        {6, 4, PONY_WIRE_FLAGS},
-        {6, 128, PONY_WIRE_FLAGS},
-        {5, PONY_WIRE_ACK, PONY_WIRE_LENGTH},
-        {5, PONY_WIRE_PROBE, PONY_WIRE_LENGTH},
+        {4, 0, PONY_WIRE_VERSION},   {4, PONY_WIRE_VERSION_MAX + 1, PONY_WIRE_VERSION},
+        {4, 255, PONY_WIRE_VERSION}, {5, 0, PONY_WIRE_TYPE},
+        {5, 8, PONY_WIRE_TYPE},      {5, 255, PONY_WIRE_TYPE},
+        {6, 2, PONY_WIRE_FLAGS},     {6, 4, PONY_WIRE_FLAGS},
+        {6, 128, PONY_WIRE_FLAGS},   {5, PONY_WIRE_ACK, PONY_WIRE_LENGTH},
+        {5, 10, PONY_WIRE_TYPE},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -273,6 +300,7 @@ int main(void)
         cmocka_unit_test(every_cut_is_refused),
         cmocka_unit_test(every_flipped_covered_bit_is_refused),
         cmocka_unit_test(forged_fields_are_refused_by_name),
+        cmocka_unit_test(bodies_have_the_length_of_their_type),
         cmocka_unit_test(covered_len_ends_at_the_body),
         cmocka_unit_test(sack_words_are_bounded_and_canonical),
         cmocka_unit_test(data_without_a_body_is_refused),

@@ -37,6 +37,9 @@ enum base_err pony_flow_get(struct pony_flow_table *table, const struct pony_add
 void pony_flow_add_user(struct pony_flow *flow)
 {
     flow->n_users++;
+    if (flow->state == PONY_FLOW_UP && flow->pmtu.next_ns != UINT64_MAX) {
+        pony_flow_arm(flow, flow->pmtu.next_ns); /* larger packets are looked for from now on */
+    }
 }
 
 void pony_flow_del_user(struct pony_flow *flow, uint64_t now_ns)

@@ -8,6 +8,8 @@
 #include "transport/pony/protocol/cc.h"
 #include "transport/pony/protocol/flow.h"
 #include "transport/pony/protocol/packet_pool.h"
+#include "transport/pony/protocol/parts.h"
+#include "transport/pony/protocol/path_mtu.h"
 #include "transport/pony/protocol/recv_window.h"
 #include "transport/pony/protocol/reply.h"
 #include "transport/pony/protocol/rtt.h"
@@ -20,7 +22,8 @@
  * What the files of the flow layer share; nobody else includes this.
  *
  *   flow_table.c   create, look up, kill, walk        flow_rx.c      what arrives, by state
- *   flow_tx.c      what leaves, flows in turn         flow_timers.c  one timer per flow
+ *   flow_tx.c      data that leaves, flows in turn    flow_emit.c    all other packets
+ *   flow_ack.c     what the peer got                  flow_timers.c  one timer per flow
  *   handshake.c    HELLO, HELLO_OK, REFUSE
  */
 
@@ -47,6 +50,11 @@ enum pony_flow_state {
     X(TX_ACKS, "tx_acks") \
     X(TX_PROBES, "tx_probes") \
     X(TX_HELLOS, "tx_hellos") \
+    X(TX_PARTS, "tx_parts") \
+    X(RX_PARTS, "rx_parts") \
+    X(MTU_PROBES, "mtu_probes") \
+    X(MTU_RAISED, "mtu_raised") \
+    X(MTU_LOWERED, "mtu_lowered") \
     X(TX_RESETS, "tx_resets") \
     X(LOSSES, "losses") \
     X(TIMEOUTS, "timeouts") \
@@ -100,6 +108,7 @@ enum {
 };
 
 #define PONY_FLOW_HELLO_FIRST_NS UINT64_C(20000000) /* first repetition of a HELLO */
+#define PONY_FLOW_MTU_WAIT_NS    UINT64_C(20000000) /* for the answer to a padded PROBE, at least */
 #define PONY_FLOW_HELLO_MAX_NS   UINT64_C(200000000)
 
 struct pony_flow {
@@ -126,7 +135,8 @@ struct pony_flow {
     uint32_t peer_flow;
     uint64_t peer_token, peer_instance;
     uint64_t features; /**< chosen */
-    uint32_t tx_mtu;   /**< largest UDP payload to the peer */
+    uint32_t tx_mtu;   /**< largest UDP payload to the peer; pmtu.bytes once up */
+    struct pony_path_mtu pmtu;
 
     /* Handshake. */
     uint64_t hello_start_ns, hello_next_ns;
@@ -135,6 +145,10 @@ struct pony_flow {
 
     /* What is to be sent. */
     bool needs_hello, needs_hello_ok, needs_probe, owes_ack, wants_fill;
+    bool needs_mtu_probe, owes_mtu_answer;
+    uint32_t mtu_answer;       /**< number of the padded PROBE to be answered */
+    uint8_t part_idx, n_parts; /**< pieces sent of packet part_seq; n_parts 0: none */
+    uint32_t part_seq;
     bool may_exceed; /**< one lost packet may go past the window: after a timeout */
     enum shm_reason end_reason;
 
@@ -190,6 +204,7 @@ struct pony_flow_table {
     uint8_t *scratch; /**< [PONY_TX_BATCH_MAX * PONY_HEAD_BYTES]: heads of control packets */
     uint32_t scratch_idx;
     struct pony_replies replies;
+    struct pony_parts parts;
     const struct pony_seal_ops *seal_ops;
     struct pony_seal *seal;
     uint8_t *opened; /**< [PONY_MTU_MAX] the packet being worked on, decrypted */
@@ -240,7 +255,10 @@ void pony_flow_come_up(struct pony_flow *flow, uint64_t now_ns);
 /** Size of the next HELLO. */
 uint32_t pony_flow_hello_mtu(const struct pony_flow *flow);
 
-/* flow_rx.c */
+/* flow_ack.c */
+
+/** Works on acknowledgement and echo. False: it acknowledges what was never sent; counted. */
+bool pony_flow_work_on_ack(struct pony_flow *flow, const struct pony_arrival *arrival);
 
 /** Remembers what the next packet to the peer echoes. */
 void pony_flow_note_echo(struct pony_flow *flow, const struct pony_arrival *arrival);
@@ -248,7 +266,37 @@ void pony_flow_note_echo(struct pony_flow *flow, const struct pony_arrival *arri
 uint64_t pony_flow_take_rtt(struct pony_flow *flow, const struct pony_arrival *arrival);
 void pony_flow_find_lost(struct pony_flow *flow, uint64_t now_ns);
 
+/* flow_emit.c: packets of our own, each into `out` */
+
+/** Room for a head, good for the rest of the batch: [PONY_HEAD_BYTES]. */
+uint8_t *pony_flow_next_scratch(struct pony_flow_table *table);
+/** Counts a packet that leaves. */
+void pony_flow_put_out(struct pony_flow_table *table, struct pony_packet_out *out);
+/** The header of a packet on a flow, but for lengths and SACK; takes the echo. */
+void pony_flow_make_header(struct pony_flow *flow, enum pony_wire_type type, uint64_t now_ns,
+                           struct pony_wire_hdr *hdr);
+/** A packet in a scratch head, its body already at PONY_HEAD_ROOM. */
+void pony_flow_emit_scratch(struct pony_flow_table *table, const struct pony_addr *to,
+                            const struct pony_wire_hdr *hdr, uint8_t *head,
+                            struct pony_packet_out *out);
+/** A packet of a secured flow: encrypted into a scratch head, a private copy. PX-220 */
+void pony_flow_emit_sealed(struct pony_flow *flow, const struct pony_seal_out *sealed,
+                           struct pony_packet_out *out);
+void pony_flow_emit_reply(struct pony_flow_table *table, const struct pony_reply *reply,
+                          struct pony_packet_out *out);
+/** The last packet of a flow, which is gone afterwards. */
+void pony_flow_emit_reset(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out);
+/** HELLO_OK or HELLO, if one is to be sent. */
+bool pony_flow_next_hello(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out);
+void pony_flow_emit_ack(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out);
+void pony_flow_emit_probe(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out);
+/** A padded PROBE, if the search for a larger path wants one. PX-231 */
+bool pony_flow_next_mtu_probe(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out);
+
 /* flow_timers.c */
+
+/** UDP payload of a retained packet if it were sent now, without SACK words. */
+uint32_t pony_flow_packet_bytes(const struct pony_flow *flow, const struct pony_tx_packet *packet);
 
 /** Makes sure that the flow's timer fires at `deadline_ns` or before. */
 void pony_flow_arm(struct pony_flow *flow, uint64_t deadline_ns);

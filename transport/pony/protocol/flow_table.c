@@ -50,6 +50,7 @@ static enum base_err allocate(struct pony_flow_table *table)
     BASE_TRY(base_pool_init(&table->flows, sizeof(struct pony_flow), max_flows, max_flows));
     BASE_TRY(base_pool_reserve(&table->flows, max_flows));
     BASE_TRY(pony_packet_pool_init(&table->packets, table->config.max_packets));
+    BASE_TRY(pony_parts_init(&table->parts));
     table->n_slots = base_ceil_pow2_u32(table->config.window_max_pkts);
     table->slots = calloc((size_t)max_flows * table->n_slots, sizeof(struct pony_tx_packet *));
     table->addr_mask = base_ceil_pow2_u32(max_flows) - 1;
@@ -109,6 +110,7 @@ void pony_flow_table_destroy(struct pony_flow_table *table)
     }
     base_pool_fini(&table->flows);
     free(table->opened);
+    pony_parts_fini(&table->parts);
     pony_packet_pool_fini(&table->packets);
     free(table->slots);
     free(table->by_addr);
@@ -238,6 +240,9 @@ void pony_flow_release(struct pony_flow *flow, struct base_list *list, bool was_
     while ((link = base_list_take_first(list)) != NULL) {
         struct pony_tx_packet *packet = pony_tx_packet_of(link);
         struct pony_tx_msg *owner = packet->packet.owner;
+        if (was_acked && pony_flow_packet_bytes(flow, packet) > PONY_MTU_MIN) {
+            flow->pmtu.n_black = 0; /* large ones pass */
+        }
         pony_packet_pool_give(&table->packets, packet);
         if (owner != NULL) {
             table->config.events->released(table->config.ctx, flow, owner, was_acked);

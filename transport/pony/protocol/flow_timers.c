@@ -76,9 +76,37 @@ static uint64_t idle_deadline_ns(const struct pony_flow *flow)
 }
 
 /* PX-33 */
+uint32_t pony_flow_packet_bytes(const struct pony_flow *flow, const struct pony_tx_packet *packet)
+{
+    const struct pony_packet *p = &packet->packet;
+    return PONY_WIRE_HDR_BYTES + flow->table->seal_ops->overhead_bytes + p->head_len -
+           (uint32_t)PONY_HEAD_ROOM + p->payload_len;
+}
+
+/* PX-233: do large packets vanish where small ones pass? */
+static void suspect_path(struct pony_flow *flow, uint64_t now_ns)
+{
+    struct base_list *link = base_list_first(&flow->sent.inflight);
+    if (link == NULL) {
+        return;
+    }
+    const struct pony_tx_packet *packet = pony_tx_packet_of(link);
+    uint32_t bytes = pony_flow_packet_bytes(flow, packet);
+    if (bytes <= PONY_MTU_MIN || bytes > flow->tx_mtu) {
+        return;
+    }
+    if (flow->last_rx_ns > packet->packet.sent_ns &&
+        pony_path_mtu_on_loss(&flow->pmtu, bytes, now_ns)) {
+        flow->tx_mtu = flow->pmtu.bytes;
+        pony_flow_count(flow->table, PONY_FLOW_C_MTU_LOWERED);
+    }
+    pony_flow_probe(flow); /* a small one: is anybody there? */
+}
+
 static void on_timeout(struct pony_flow *flow, uint64_t now_ns)
 {
     struct pony_flow_table *table = flow->table;
+    suspect_path(flow, now_ns);
     if (!pony_sent_window_timeout(&flow->sent)) {
         return;
     }
@@ -98,12 +126,19 @@ static void on_timeout(struct pony_flow *flow, uint64_t now_ns)
     pony_flow_activate(flow);
 }
 
+/* Only while the flow has users: a search must not keep it busy. PX-232 */
+static uint64_t pmtu_deadline_ns(const struct pony_flow *flow)
+{
+    return flow->n_users > 0 ? flow->pmtu.next_ns : UINT64_MAX;
+}
+
 static void arm_up(struct pony_flow *flow, uint64_t now_ns)
 {
     uint64_t next_ns = base_min_u64(rto_deadline_ns(flow), probe_deadline_ns(flow));
     next_ns = base_min_u64(next_ns, dead_deadline_ns(flow));
     next_ns = base_min_u64(next_ns, idle_deadline_ns(flow));
     next_ns = base_min_u64(next_ns, flow->sent.reo_deadline_ns);
+    next_ns = base_min_u64(next_ns, pmtu_deadline_ns(flow));
     if (flow->pace_next_ns > now_ns) {
         next_ns = base_min_u64(next_ns, flow->pace_next_ns);
     }
@@ -155,6 +190,10 @@ static void on_timer_up(struct pony_flow *flow, uint64_t now_ns)
     }
     if (now_ns >= probe_deadline_ns(flow)) {
         pony_flow_probe(flow);
+    }
+    if (now_ns >= pmtu_deadline_ns(flow)) {
+        flow->needs_mtu_probe = true;
+        pony_flow_activate(flow);
     }
     if (flow->pace_next_ns != 0 && now_ns >= flow->pace_next_ns) {
         pony_flow_activate(flow);

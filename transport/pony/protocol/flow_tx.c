@@ -13,229 +13,6 @@
 
 #include <string.h>
 
-static uint8_t *next_scratch(struct pony_flow_table *table)
-{
-    uint8_t *head = table->scratch + (size_t)table->scratch_idx * PONY_HEAD_BYTES;
-    table->scratch_idx = (table->scratch_idx + 1) % PONY_TX_BATCH_MAX;
-    return head;
-}
-
-static void put_out(struct pony_flow_table *table, struct pony_packet_out *out)
-{
-    pony_flow_count(table, PONY_FLOW_C_TX_PACKETS);
-    table->counters[PONY_FLOW_C_TX_BYTES] += out->head_len + out->payload_len;
-}
-
-/* The header of a packet on a flow, but for lengths and SACK; takes the echo. PX-6, PX-7, PX-8 */
-static void make_header(struct pony_flow *flow, enum pony_wire_type type, uint64_t now_ns,
-                        struct pony_wire_hdr *hdr)
-{
-    hdr->version = flow->version;
-    hdr->type = (uint8_t)type;
-    hdr->flags = flow->has_echo ? PONY_WIRE_FLAG_ECHO : 0;
-    hdr->n_sack = 0;
-    hdr->token = flow->peer_token;
-    hdr->dst_flow = flow->peer_flow;
-    hdr->seq = flow->sent.next_seq;
-    hdr->ack = flow->recv.next_seq;
-    hdr->tx_ts = (uint32_t)(now_ns >> PONY_WIRE_TS_SHIFT);
-    hdr->echo_ts = 0;
-    hdr->echo_delay_ns = 0;
-    hdr->hops = PONY_WIRE_HOPS_UNKNOWN;
-    if (flow->has_echo) {
-        uint64_t delay_ns = base_sub_sat_u64(now_ns, flow->echo_rx_ns);
-        hdr->echo_ts = flow->echo_ts;
-        hdr->echo_delay_ns = (uint32_t)base_min_u64(delay_ns, UINT32_MAX);
-        hdr->hops = flow->echo_hops;
-        flow->has_echo = false;
-    }
-    hdr->n_dup = flow->n_dup;
-    hdr->n_ce = flow->n_ce;
-    hdr->body_len = 0;
-    hdr->covered_len = 0;
-}
-
-/* A packet in a scratch head, `body_len` bytes of body already at PONY_HEAD_ROOM. */
-static void emit_scratch(struct pony_flow_table *table, const struct pony_addr *to,
-                         const struct pony_wire_hdr *hdr, uint8_t *head,
-                         struct pony_packet_out *out)
-{
-    uint32_t hdr_len = pony_wire_hdr_len(hdr->n_sack);
-    uint8_t *at = head + PONY_HEAD_ROOM - hdr_len;
-    pony_wire_encode(hdr, at);
-    *out = (struct pony_packet_out){.to = *to, .head = at, .head_len = hdr_len + hdr->body_len};
-    put_out(table, out);
-}
-
-/* A packet of a secured flow: encrypted into a scratch head, a private copy. PX-220 */
-static void emit_sealed(struct pony_flow *flow, const struct pony_seal_out *sealed,
-                        struct pony_packet_out *out)
-{
-    struct pony_flow_table *table = flow->table;
-    uint8_t *at = next_scratch(table);
-    uint32_t len = table->seal_ops->seal(table->seal, flow->idx, sealed, at);
-    *out = (struct pony_packet_out){.to = flow->peer, .head = at, .head_len = len};
-    put_out(table, out);
-}
-
-static void emit_reply(struct pony_flow_table *table, const struct pony_reply *reply,
-                       struct pony_packet_out *out)
-{
-    uint8_t *head = next_scratch(table);
-    struct pony_wire_hdr hdr = {
-        .version = reply->version,
-        .type = reply->type,
-        .flags = reply->flags,
-        .dst_flow = reply->dst_flow,
-        .token = reply->token,
-        .hops = PONY_WIRE_HOPS_UNKNOWN,
-        .body_len = PONY_WIRE_END_BYTES,
-        .covered_len = PONY_WIRE_END_BYTES,
-    };
-    struct pony_wire_end end = {
-        .reason = reply->reason,
-        .version_min = table->versions.min,
-        .version_max = table->versions.max,
-        .mode = (uint8_t)(reply->type == PONY_WIRE_REFUSE ? table->seal_ops->mode : 0),
-        .instance = table->config.instance,
-    };
-    pony_wire_encode_end(&end, head + PONY_HEAD_ROOM);
-    pony_flow_count(table, PONY_FLOW_C_TX_RESETS);
-    emit_scratch(table, &reply->to, &hdr, head, out);
-}
-
-/* The last packet of a flow, which is gone afterwards. PX-54 */
-static void emit_sealed_reset(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
-{
-    uint8_t body[PONY_WIRE_END_BYTES];
-    struct pony_wire_hdr hdr;
-    const struct pony_wire_end end = {
-        .reason = (uint8_t)flow->end_reason,
-        .version_min = flow->table->versions.min,
-        .version_max = flow->table->versions.max,
-        .instance = flow->table->config.instance,
-    };
-    make_header(flow, PONY_WIRE_RESET, now_ns, &hdr);
-    hdr.body_len = sizeof(body);
-    pony_wire_encode_end(&end, body);
-    pony_flow_count(flow->table, PONY_FLOW_C_TX_RESETS);
-    const struct pony_seal_out sealed = {
-        .hdr = &hdr, .body = body, .body_len = sizeof(body), .now_ns = now_ns};
-    emit_sealed(flow, &sealed, out);
-}
-
-static void emit_reset(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
-{
-    if (flow->table->seal_ops->is_sealing) {
-        emit_sealed_reset(flow, now_ns, out);
-        pony_flow_free(flow);
-        return;
-    }
-    struct pony_reply reply = {
-        .to = flow->peer,
-        .type = PONY_WIRE_RESET,
-        .version = flow->version,
-        .reason = (uint8_t)flow->end_reason,
-        .dst_flow = flow->peer_flow,
-        .token = flow->peer_token,
-    };
-    emit_reply(flow->table, &reply, out);
-    pony_flow_free(flow);
-}
-
-/* HELLO or HELLO_OK, padded to the size it speaks of. PX-14 */
-static void emit_hello(struct pony_flow *flow, enum pony_wire_type type, uint64_t now_ns,
-                       struct pony_packet_out *out)
-{
-    struct pony_flow_table *table = flow->table;
-    bool is_ok = type == PONY_WIRE_HELLO_OK;
-    uint32_t mtu = is_ok ? flow->tx_mtu : pony_flow_hello_mtu(flow);
-    uint8_t *head = next_scratch(table);
-    struct pony_wire_hdr hdr;
-    make_header(flow, type, now_ns, &hdr);
-    hdr.version = PONY_WIRE_HANDSHAKE_VERSION;
-    hdr.seq = flow->first_seq; /* also when data went out already: PX-14 */
-    hdr.body_len = (uint16_t)(mtu - PONY_WIRE_HDR_BYTES);
-    hdr.covered_len = (uint16_t)table->seal_ops->hello_bytes;
-    if (!is_ok) {
-        hdr.dst_flow = 0;
-        hdr.token = 0;
-        hdr.ack = 0;
-    }
-    struct pony_wire_hello hello = {
-        .version_min = is_ok ? flow->version : table->versions.min,
-        .version_max = is_ok ? flow->version : table->versions.max,
-        .mtu_bytes = (uint16_t)mtu,
-        .flow = flow->number,
-        .token = flow->token,
-        .instance = table->config.instance,
-        .features = table->seal_ops->features,
-    };
-    uint8_t *packet = head + PONY_HEAD_ROOM - PONY_WIRE_HDR_BYTES;
-    pony_wire_encode_hello(&hello, head + PONY_HEAD_ROOM);
-    memset(head + PONY_HEAD_ROOM + PONY_WIRE_HELLO_BYTES, 0,
-           hdr.body_len - (uint32_t)PONY_WIRE_HELLO_BYTES);
-    pony_wire_encode(&hdr, packet); /* what is authenticated; the checksum comes again below */
-    table->seal_ops->put_hello(table->seal, flow->idx, is_ok, packet);
-    pony_flow_count(table, PONY_FLOW_C_TX_HELLOS);
-    emit_scratch(table, &flow->peer, &hdr, head, out);
-}
-
-static bool next_hello(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
-{
-    if (flow->needs_hello_ok) {
-        flow->needs_hello_ok = false;
-        emit_hello(flow, PONY_WIRE_HELLO_OK, now_ns, out);
-        return true;
-    }
-    if (!flow->needs_hello) {
-        return false;
-    }
-    flow->needs_hello = false;
-    emit_hello(flow, PONY_WIRE_HELLO, now_ns, out);
-    uint64_t wait_ns = PONY_FLOW_HELLO_FIRST_NS << base_min_u32(flow->n_hellos, 8);
-    flow->n_hellos++;
-    flow->hello_next_ns = now_ns + base_min_u64(wait_ns, PONY_FLOW_HELLO_MAX_NS);
-    pony_flow_arm(flow, flow->hello_next_ns);
-    return true;
-}
-
-/* ACK or PROBE: all that we know has arrived, no body. PX-43 */
-static void emit_bare(struct pony_flow *flow, enum pony_wire_type type, uint64_t now_ns,
-                      struct pony_packet_out *out)
-{
-    struct pony_wire_hdr hdr;
-    make_header(flow, type, now_ns, &hdr);
-    hdr.n_sack = (uint8_t)pony_recv_window_sack(&flow->recv, hdr.sack, PONY_WIRE_SACK_WORDS_MAX);
-    flow->owes_ack = false;
-    flow->sent_pkts++;
-    if (flow->table->seal_ops->is_sealing) {
-        const struct pony_seal_out sealed = {.hdr = &hdr, .now_ns = now_ns};
-        emit_sealed(flow, &sealed, out);
-    } else {
-        emit_scratch(flow->table, &flow->peer, &hdr, next_scratch(flow->table), out);
-    }
-    out->src_port_hint = flow->path;
-}
-
-static void emit_ack(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
-{
-    pony_flow_count(flow->table, PONY_FLOW_C_TX_ACKS);
-    emit_bare(flow, PONY_WIRE_ACK, now_ns, out);
-}
-
-static void emit_probe(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
-{
-    pony_flow_count(flow->table, PONY_FLOW_C_TX_PROBES);
-    flow->needs_probe = false;
-    flow->probe_sent_ns = now_ns;
-    flow->n_probes++;
-    flow->n_silent++;
-    pony_flow_owe(flow, now_ns);
-    emit_bare(flow, PONY_WIRE_PROBE, now_ns, out);
-    pony_flow_arm(flow, now_ns + pony_rtt_rto_ns(&flow->rtt));
-}
-
 /* Pace and timeout follow from every transmission of a packet that has a number. */
 static void note_data(struct pony_flow *flow, uint64_t now_ns)
 {
@@ -257,12 +34,14 @@ static void emit_open(struct pony_flow *flow, const struct pony_packet *p,
     uint32_t hdr_len = pony_wire_hdr_len(hdr->n_sack);
     uint8_t *at = p->head + PONY_HEAD_ROOM - hdr_len;
     pony_wire_encode(hdr, at);
-    out->to = flow->peer;
-    out->head = at;
-    out->payload = p->payload;
-    out->head_len = hdr_len + p->head_len - (uint32_t)PONY_HEAD_ROOM;
-    out->payload_len = p->payload_len;
-    put_out(flow->table, out);
+    *out = (struct pony_packet_out){
+        .to = flow->peer,
+        .head = at,
+        .payload = p->payload,
+        .head_len = hdr_len + p->head_len - (uint32_t)PONY_HEAD_ROOM,
+        .payload_len = p->payload_len,
+    };
+    pony_flow_put_out(flow->table, out);
 }
 
 /* A packet that has its number, sent for the first time or again, with a fresh header each time.
@@ -272,7 +51,7 @@ static void emit_data(struct pony_flow *flow, struct pony_tx_packet *packet, uin
 {
     struct pony_packet *p = &packet->packet;
     struct pony_wire_hdr hdr;
-    make_header(flow, PONY_WIRE_DATA, now_ns, &hdr);
+    pony_flow_make_header(flow, PONY_WIRE_DATA, now_ns, &hdr);
     uint32_t in_head = p->head_len - (uint32_t)PONY_HEAD_ROOM;
     hdr.seq = p->seq;
     hdr.body_len = (uint16_t)(in_head + p->payload_len);
@@ -294,7 +73,7 @@ static void emit_data(struct pony_flow *flow, struct pony_tx_packet *packet, uin
             .payload_len = p->payload_len,
             .now_ns = now_ns,
         };
-        emit_sealed(flow, &sealed, out);
+        pony_flow_emit_sealed(flow, &sealed, out);
     } else {
         emit_open(flow, p, &hdr, out);
     }
@@ -302,6 +81,73 @@ static void emit_data(struct pony_flow *flow, struct pony_tx_packet *packet, uin
     flow->sent_pkts++;
     flow->last_use_ns = now_ns;
     note_data(flow, now_ns);
+}
+
+/* Copies `len` bytes from `off` on of what the packet carries: frames, then payload. */
+static void copy_body(const struct pony_packet *p, uint32_t off, uint32_t len, uint8_t *to)
+{
+    uint32_t in_head = p->head_len - (uint32_t)PONY_HEAD_ROOM;
+    uint32_t from_head = off < in_head ? base_min_u32(len, in_head - off) : 0;
+    memcpy(to, p->head + PONY_HEAD_ROOM + off, from_head);
+    if (len > from_head) {
+        memcpy(to + from_head, p->payload + (off + from_head - in_head), len - from_head);
+    }
+}
+
+/* The next piece of a packet that has become too large. A private copy, all of it under the
+ * checksum. PX-236 */
+static void emit_part(struct pony_flow *flow, const struct pony_packet *p, uint64_t now_ns,
+                      struct pony_packet_out *out)
+{
+    uint8_t body[PONY_PART_HDR_BYTES + PONY_PART_BYTES];
+    uint32_t whole = p->head_len - (uint32_t)PONY_HEAD_ROOM + p->payload_len;
+    uint32_t off = (uint32_t)flow->part_idx * PONY_PART_BYTES;
+    const struct pony_part part = {
+        .idx = flow->part_idx,
+        .count = flow->n_parts,
+        .whole_len = (uint16_t)whole,
+        .len = base_min_u32(whole - off, PONY_PART_BYTES),
+    };
+    struct pony_wire_hdr hdr;
+    pony_flow_make_header(flow, PONY_WIRE_PART, now_ns, &hdr);
+    hdr.seq = p->seq;
+    hdr.body_len = (uint16_t)(PONY_PART_HDR_BYTES + part.len);
+    hdr.covered_len = hdr.body_len;
+    pony_part_encode(&part, body);
+    copy_body(p, off, part.len, body + PONY_PART_HDR_BYTES);
+    if (flow->table->seal_ops->is_sealing) {
+        const struct pony_seal_out sealed = {
+            .hdr = &hdr, .body = body, .body_len = hdr.body_len, .now_ns = now_ns};
+        pony_flow_emit_sealed(flow, &sealed, out);
+    } else {
+        uint8_t *head = pony_flow_next_scratch(flow->table);
+        memcpy(head + PONY_HEAD_ROOM, body, hdr.body_len);
+        pony_flow_emit_scratch(flow->table, &flow->peer, &hdr, head, out);
+    }
+    out->src_port_hint = flow->path;
+    flow->sent_pkts++;
+    pony_flow_count(flow->table, PONY_FLOW_C_TX_PARTS);
+    note_data(flow, now_ns);
+}
+
+/* The rest of a packet of which some pieces went out; none if it was acknowledged meanwhile, or is
+ * thought lost again. */
+static bool next_part(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
+{
+    if (flow->n_parts == 0) {
+        return false;
+    }
+    const struct pony_tx_packet *packet = flow->sent.slots[flow->part_seq & flow->sent.slot_mask];
+    if (packet == NULL || packet->packet.seq != flow->part_seq ||
+        packet->place != PONY_PACKET_INFLIGHT) {
+        flow->n_parts = 0;
+        return false;
+    }
+    emit_part(flow, &packet->packet, now_ns, out);
+    if (++flow->part_idx == flow->n_parts) {
+        flow->n_parts = 0;
+    }
+    return true;
 }
 
 static bool is_window_open(const struct pony_flow *flow)
@@ -320,6 +166,14 @@ static bool resend(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_o
     flow->may_exceed = false;
     flow->resent_pkts++;
     pony_flow_count(flow->table, PONY_FLOW_C_TX_RESENT);
+    if (pony_flow_packet_bytes(flow, packet) > flow->tx_mtu) {
+        const struct pony_packet *p = &packet->packet;
+        flow->part_seq = p->seq;
+        flow->part_idx = 0;
+        flow->n_parts =
+            (uint8_t)pony_parts_count(p->head_len - (uint32_t)PONY_HEAD_ROOM + p->payload_len);
+        return next_part(flow, now_ns, out);
+    }
     emit_data(flow, packet, now_ns, out);
     return true;
 }
@@ -371,6 +225,9 @@ static bool fill(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out
 /* What was lost, then what is new, as far as window and pace allow. PX-41, PX-42 PX-29 */
 static bool next_data(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
 {
+    if (next_part(flow, now_ns, out)) {
+        return true;
+    }
     if (!flow->wants_fill && flow->sent.n_lost == 0) {
         return false;
     }
@@ -388,30 +245,30 @@ static bool next_data(struct pony_flow *flow, uint64_t now_ns, struct pony_packe
 static bool next_of_up(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
 {
     if (flow->owes_ack && pony_recv_window_has_holes(&flow->recv)) {
-        emit_ack(flow, now_ns, out);
+        pony_flow_emit_ack(flow, now_ns, out);
         return true;
     }
     if (next_data(flow, now_ns, out)) {
         return true;
     }
     if (flow->needs_probe) {
-        emit_probe(flow, now_ns, out);
+        pony_flow_emit_probe(flow, now_ns, out);
         return true;
     }
-    if (flow->owes_ack) {
-        emit_ack(flow, now_ns, out);
+    if (flow->owes_ack || flow->owes_mtu_answer) {
+        pony_flow_emit_ack(flow, now_ns, out);
         return true;
     }
-    return false;
+    return pony_flow_next_mtu_probe(flow, now_ns, out);
 }
 
 static bool next_of(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
 {
     if (flow->state == PONY_FLOW_ENDING) {
-        emit_reset(flow, now_ns, out);
+        pony_flow_emit_reset(flow, now_ns, out);
         return true;
     }
-    return next_hello(flow, now_ns, out) ||
+    return pony_flow_next_hello(flow, now_ns, out) ||
            (flow->state == PONY_FLOW_UP && next_of_up(flow, now_ns, out));
 }
 
@@ -420,7 +277,7 @@ bool pony_flows_next_packet(struct pony_flow_table *table, uint64_t now_ns,
 {
     struct pony_reply reply;
     if (pony_replies_take(&table->replies, &reply)) {
-        emit_reply(table, &reply, out);
+        pony_flow_emit_reply(table, &reply, out);
         return true;
     }
     struct base_list *link;

@@ -357,10 +357,14 @@ void pony_flow_come_up(struct pony_flow *flow, uint64_t now_ns)
     flow->last_use_ns = now_ns;
     pony_flow_set_state(flow, PONY_FLOW_UP);
     table->seal_ops->up(table->seal, flow->idx);
+    pony_path_mtu_init(&flow->pmtu, flow->tx_mtu, table->config.mtu_bytes, now_ns);
     kill_rivals(flow);
     flow->is_announced = true;
     pony_flow_count(table, PONY_FLOW_C_FLOWS_UP);
     pony_flow_arm(flow, now_ns + base_min_u64(table->config.keepalive_ns, table->config.idle_ns));
+    if (flow->pmtu.next_ns != UINT64_MAX && flow->n_users > 0) {
+        pony_flow_arm(flow, flow->pmtu.next_ns);
+    }
     pony_flow_activate(flow);
     table->config.events->up(table->config.ctx, flow);
 }

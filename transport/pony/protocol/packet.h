@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "transport/pony/protocol/addr.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /**
@@ -44,6 +45,7 @@ struct pony_packet_out {
     const uint8_t *payload;
     uint32_t head_len;
     uint32_t payload_len;
+    bool is_whole;          /**< in one piece or not at all: it shows what the path carries */
     uint16_t src_port_hint; /**< re-pathing: a device with several source ports takes hint % n */
 };
 

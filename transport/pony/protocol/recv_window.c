@@ -28,7 +28,7 @@ static void advance(struct pony_recv_window *window)
     }
 }
 
-enum pony_recv_verdict pony_recv_window_take(struct pony_recv_window *window, uint32_t seq)
+enum pony_recv_verdict pony_recv_window_peek(const struct pony_recv_window *window, uint32_t seq)
 {
     int32_t ahead = pony_seq_diff(seq, window->next_seq);
     if (ahead < 0) {
@@ -37,13 +37,20 @@ enum pony_recv_verdict pony_recv_window_take(struct pony_recv_window *window, ui
     if (ahead >= PONY_WINDOW_PKTS) {
         return PONY_RECV_OUTSIDE;
     }
+    return pony_seq_bits_test(&window->got, seq) ? PONY_RECV_DUPLICATE : PONY_RECV_NEW;
+}
+
+enum pony_recv_verdict pony_recv_window_take(struct pony_recv_window *window, uint32_t seq)
+{
+    enum pony_recv_verdict verdict = pony_recv_window_peek(window, seq);
+    if (verdict != PONY_RECV_NEW) {
+        return verdict;
+    }
+    int32_t ahead = pony_seq_diff(seq, window->next_seq);
     if (ahead == 0 && !pony_recv_window_has_holes(window)) {
         window->next_seq++;
         window->end_seq++;
         return PONY_RECV_NEW;
-    }
-    if (pony_seq_bits_test(&window->got, seq)) {
-        return PONY_RECV_DUPLICATE;
     }
     pony_seq_bits_set(&window->got, seq);
     if (pony_seq_before(window->end_seq, seq + 1)) {

@@ -26,6 +26,9 @@ enum pony_recv_verdict {
 
 void pony_recv_window_init(struct pony_recv_window *window, uint32_t first_seq);
 
+/** What pony_recv_window_take() would answer; changes nothing. */
+enum pony_recv_verdict pony_recv_window_peek(const struct pony_recv_window *window, uint32_t seq);
+
 /** A packet arrived. NEW: it counts as received from here on. */
 enum pony_recv_verdict pony_recv_window_take(struct pony_recv_window *window, uint32_t seq);
 

@@ -80,12 +80,30 @@ static bool is_handshake(uint8_t type)
     return type == PONY_WIRE_HELLO || type == PONY_WIRE_HELLO_OK || type == PONY_WIRE_REFUSE;
 }
 
+/* PX-5. Handshakes and ends are looked at where they are worked on. */
+static bool is_body_right(const struct pony_wire_hdr *hdr)
+{
+    bool has_number =
+        hdr->body_len >= PONY_WIRE_NUMBER_BYTES && hdr->covered_len >= PONY_WIRE_NUMBER_BYTES;
+    switch (hdr->type) {
+    case PONY_WIRE_DATA:
+    case PONY_WIRE_PART:
+        return hdr->body_len > 0;
+    case PONY_WIRE_ACK:
+        return hdr->body_len == 0 || (has_number && hdr->body_len == PONY_WIRE_NUMBER_BYTES);
+    case PONY_WIRE_PROBE:
+        return hdr->body_len == 0 || has_number;
+    default:
+        return true;
+    }
+}
+
 /* What the fields mean: only looked at once the CRC says that they are as they were sent. PX-3, PX-4,
  * PX-5 */
 enum pony_wire_verdict pony_wire_check(const struct pony_wire_versions *versions,
                                        const struct pony_wire_hdr *hdr)
 {
-    if (hdr->type == 0 || hdr->type >= PONY_WIRE_SEALED) {
+    if (hdr->type == 0 || hdr->type >= PONY_WIRE_TYPE_MAX || hdr->type == PONY_WIRE_SEALED) {
         return PONY_WIRE_TYPE;
     }
     bool is_spoken = hdr->version >= versions->min && hdr->version <= versions->max;
@@ -96,9 +114,7 @@ enum pony_wire_verdict pony_wire_check(const struct pony_wire_versions *versions
         ((hdr->flags & PONY_WIRE_FLAG_UNKNOWN) != 0 && hdr->type != PONY_WIRE_RESET)) {
         return PONY_WIRE_FLAGS;
     }
-    if ((hdr->type == PONY_WIRE_DATA) != (hdr->body_len > 0) &&
-        (hdr->type == PONY_WIRE_DATA || hdr->type == PONY_WIRE_ACK ||
-         hdr->type == PONY_WIRE_PROBE)) {
+    if (!is_body_right(hdr)) {
         return PONY_WIRE_LENGTH;
     }
     if (hdr->n_sack > 0 && (is_handshake(hdr->type) || hdr->sack[hdr->n_sack - 1] == 0)) {
@@ -198,7 +214,7 @@ bool pony_wire_decode_end(const uint8_t *body, uint32_t len, struct pony_wire_en
 const char *pony_wire_type_name(uint8_t type)
 {
     static const char *const names[PONY_WIRE_TYPE_MAX] = {
-        "?", "HELLO", "HELLO_OK", "REFUSE", "DATA", "ACK", "PROBE", "RESET", "SEALED",
+        "?", "HELLO", "HELLO_OK", "REFUSE", "DATA", "ACK", "PROBE", "RESET", "SEALED", "PART",
     };
     return names[type < PONY_WIRE_TYPE_MAX ? type : 0];
 }

@@ -23,7 +23,8 @@ enum pony_wire_type {
     PONY_WIRE_PROBE = 6,
     PONY_WIRE_RESET = 7,
     PONY_WIRE_SEALED = 8, /**< encrypted: what it is stands inside; wire_sealed.h */
-    PONY_WIRE_TYPE_MAX = 9
+    PONY_WIRE_PART = 9,   /**< a piece of a DATA packet that is too large for its path; parts.h */
+    PONY_WIRE_TYPE_MAX = 10
 };
 
 enum {
@@ -40,6 +41,7 @@ enum {
     PONY_WIRE_HDR_MAX = PONY_WIRE_HDR_BYTES + 8 * PONY_WIRE_SACK_WORDS_MAX,
     PONY_WIRE_HELLO_BYTES = 32,
     PONY_WIRE_END_BYTES = 16,
+    PONY_WIRE_NUMBER_BYTES = 4, /**< body of an ACK that answers a padded PROBE */
     PONY_WIRE_HOPS_UNKNOWN = 255,
     PONY_WIRE_TS_SHIFT = 6 /**< time stamps count 64 ns: 2^32 of them are 275 s */
 };

@@ -132,7 +132,7 @@ enum pony_wire_verdict pony_sealed_decode_inner(const struct pony_sealed_outer *
         hdr->sack[i] = base_load_u64(data + PONY_SEALED_INNER_BYTES + 8 * (size_t)i);
     }
     /* What begins or refuses a flow is never sealed; UNKNOWN says that there is none. */
-    if (hdr->type < PONY_WIRE_DATA || hdr->type > PONY_WIRE_RESET) {
+    if (hdr->type < PONY_WIRE_DATA) {
         return PONY_WIRE_TYPE;
     }
     const struct pony_wire_versions versions = {outer->version, outer->version};
