@@ -205,7 +205,9 @@ void flow_pair_run(struct flow_pair *pair)
         is_busy = false;
         for (uint32_t i = 0; i < 2; i++) {
             while (flow_pair_take(pair, i, &bytes)) {
-                flow_pair_give(pair, 1 - i, &bytes);
+                if (pair->link_mtu == 0 || bytes.len <= pair->link_mtu) {
+                    flow_pair_give(pair, 1 - i, &bytes);
+                }
                 is_busy = true;
             }
             pair->now_ns += BASE_NS_PER_US;

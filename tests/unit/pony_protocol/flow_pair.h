@@ -33,6 +33,7 @@ struct flow_bytes {
 struct flow_pair {
     struct flow_end ends[2];
     uint64_t now_ns;
+    uint32_t link_mtu; /**< larger packets vanish while they all run; 0: no limit */
 };
 
 /** Sets addresses and default configurations; change those, then flow_pair_start. */

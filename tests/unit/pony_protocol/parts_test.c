@@ -40,12 +40,14 @@ static uint32_t make(uint32_t idx, uint32_t len, uint8_t *body)
     return PONY_PART_HDR_BYTES + n;
 }
 
-static const uint8_t *give(uint32_t flow, uint32_t seq, uint32_t idx, uint32_t len)
+static uint64_t now_ns = 1;
+
+static const uint8_t *give(uint64_t flow, uint32_t seq, uint32_t idx, uint32_t len)
 {
     uint8_t body[PONY_PART_HDR_BYTES + PONY_PART_BYTES];
     struct pony_part part;
     assert_true(pony_part_decode(body, make(idx, len, body), &part));
-    return pony_parts_add(&parts, flow, seq, &part);
+    return pony_parts_add(&parts, flow, seq, &part, now_ns++);
 }
 
 static void pieces_in_any_order_make_the_whole(void **state)
@@ -78,13 +80,38 @@ static void packets_and_flows_are_told_apart(void **state)
 static void the_oldest_gives_way_when_all_places_are_taken(void **state)
 {
     (void)state;
-    for (uint32_t seq = 0; seq < PONY_PARTS_PLACES; seq++) {
+    for (uint64_t flow = 0; flow < PONY_PARTS_PLACES; flow++) {
+        assert_null(give(flow, 7, 0, 2000));
+    }
+    assert_null(give(1000, 7, 0, 2000)); /* takes the place of 0 */
+    assert_non_null(give(1, 7, 1, 2000));
+    assert_non_null(give(1000, 7, 1, 2000));
+    assert_null(give(0, 7, 1, 2000));
+}
+
+static void a_flow_that_takes_many_places_gives_up_its_own(void **state)
+{
+    (void)state;
+    assert_null(give(2, 5, 0, 2000));
+    for (uint32_t seq = 0; seq < 10 * PONY_PARTS_PLACES; seq++) {
         assert_null(give(1, seq, 0, 2000));
     }
-    assert_null(give(1, 1000, 0, 2000)); /* takes the place of 0 */
-    assert_non_null(give(1, 1, 1, 2000));
-    assert_non_null(give(1, 1000, 1, 2000));
-    assert_null(give(1, 0, 1, 2000));
+    assert_non_null(give(2, 5, 1, 2000));
+    uint32_t last = 10 * PONY_PARTS_PLACES - 1;
+    assert_null(give(1, last - PONY_PARTS_OF_FLOW, 1, 2000));
+    assert_non_null(give(1, last, 1, 2000));
+}
+
+static void pieces_of_long_ago_are_not_mixed_with_new_ones(void **state)
+{
+    (void)state;
+    assert_null(give(1, 5, 0, 2000));
+    now_ns += PONY_PARTS_WAIT_NS - 2;
+    assert_non_null(give(1, 5, 1, 2000));
+    assert_null(give(1, 5, 0, 2000));
+    now_ns += PONY_PARTS_WAIT_NS - 1;
+    assert_null(give(1, 5, 1, 2000)); /* begins anew */
+    assert_non_null(give(1, 5, 0, 2000));
 }
 
 static void a_piece_that_contradicts_the_others_begins_anew(void **state)
@@ -135,6 +162,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(pieces_in_any_order_make_the_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(packets_and_flows_are_told_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(the_oldest_gives_way_when_all_places_are_taken, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_flow_that_takes_many_places_gives_up_its_own, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(pieces_of_long_ago_are_not_mixed_with_new_ones, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_piece_that_contradicts_the_others_begins_anew, setup,
                                         teardown),

@@ -56,6 +56,33 @@ static void update_window(struct pony_flow *flow)
     flow->window_pkts = cc->window_pkts(flow->cc_state);
 }
 
+/* PX-233 */
+void pony_flow_on_large_lost(struct pony_flow *flow, const struct pony_tx_packet *packet,
+                             uint64_t now_ns)
+{
+    uint32_t bytes = pony_flow_packet_bytes(flow, packet);
+    if (bytes <= flow->tx_mtu && pony_path_mtu_on_loss(&flow->pmtu, bytes, now_ns)) {
+        flow->tx_mtu = flow->pmtu.bytes;
+        flow->needs_mtu_probe = flow->n_users > 0;
+        pony_flow_count(flow->table, PONY_FLOW_C_MTU_LOWERED);
+    }
+}
+
+/* Of the last `n` in the list of the lost: one that was sent again and did not arrive either, while
+ * later ones did. Losses that one acknowledgement shows count once. */
+static void suspect_path(struct pony_flow *flow, uint32_t n, uint64_t now_ns)
+{
+    struct base_list *link = &flow->sent.lost;
+    for (uint32_t i = 0; i < n; i++) {
+        link = link->prev;
+        const struct pony_tx_packet *packet = pony_tx_packet_of(link);
+        if (packet->packet.n_sent > 1 && pony_flow_packet_bytes(flow, packet) > PONY_MTU_MIN) {
+            pony_flow_on_large_lost(flow, packet, now_ns);
+            return;
+        }
+    }
+}
+
 void pony_flow_find_lost(struct pony_flow *flow, uint64_t now_ns)
 {
     uint32_t n = pony_sent_window_find_lost(&flow->sent, now_ns, pony_flow_reo_ns(flow));
@@ -66,6 +93,7 @@ void pony_flow_find_lost(struct pony_flow *flow, uint64_t now_ns)
         return;
     }
     flow->table->counters[PONY_FLOW_C_LOSSES] += n;
+    suspect_path(flow, n, now_ns);
     flow->reo_quiet += n;
     if (flow->reo_quiet > 256 && flow->reo_quarters > 1) {
         flow->reo_quiet = 0;

@@ -265,6 +265,9 @@ void pony_flow_note_echo(struct pony_flow *flow, const struct pony_arrival *arri
 /** Takes the round trip that the packet echoes, 0 when there is none. */
 uint64_t pony_flow_take_rtt(struct pony_flow *flow, const struct pony_arrival *arrival);
 void pony_flow_find_lost(struct pony_flow *flow, uint64_t now_ns);
+/** A packet was lost though something has arrived since it was sent. */
+void pony_flow_on_large_lost(struct pony_flow *flow, const struct pony_tx_packet *packet,
+                             uint64_t now_ns);
 
 /* flow_emit.c: packets of our own, each into `out` */
 

@@ -19,8 +19,7 @@ static void note_life(struct pony_flow *flow, uint64_t now_ns)
     flow->received_pkts++;
 }
 
-/* PX-8, PX-22, PX-23 */
-/* True: its number is new. PX-22, PX-23 */
+/* True: its number is new. PX-8, PX-22, PX-23 */
 static bool is_new(struct pony_flow *flow, const struct pony_arrival *arrival,
                    enum pony_recv_verdict verdict)
 {
@@ -73,7 +72,8 @@ static void take_part(struct pony_flow *flow, const struct pony_arrival *arrival
     }
     pony_flow_count(table, PONY_FLOW_C_RX_PARTS);
     pony_flow_note_echo(flow, arrival);
-    const uint8_t *whole = pony_parts_add(&table->parts, flow->number, hdr->seq, &part);
+    const uint8_t *whole =
+        pony_parts_add(&table->parts, flow->token, hdr->seq, &part, arrival->now_ns);
     if (whole != NULL) {
         take_data(flow, arrival, whole, part.whole_len);
     }

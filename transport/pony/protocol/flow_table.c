@@ -240,8 +240,12 @@ void pony_flow_release(struct pony_flow *flow, struct base_list *list, bool was_
     while ((link = base_list_take_first(list)) != NULL) {
         struct pony_tx_packet *packet = pony_tx_packet_of(link);
         struct pony_tx_msg *owner = packet->packet.owner;
-        if (was_acked && pony_flow_packet_bytes(flow, packet) > PONY_MTU_MIN) {
-            flow->pmtu.n_black = 0; /* large ones pass */
+        if (was_acked) {
+            uint32_t bytes = pony_flow_packet_bytes(flow, packet);
+            if (bytes > PONY_MTU_MIN &&
+                bytes <= flow->tx_mtu) { /* not in pieces: large ones pass */
+                flow->pmtu.n_black = 0;
+            }
         }
         pony_packet_pool_give(&table->packets, packet);
         if (owner != NULL) {

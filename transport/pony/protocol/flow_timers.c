@@ -95,10 +95,8 @@ static void suspect_path(struct pony_flow *flow, uint64_t now_ns)
     if (bytes <= PONY_MTU_MIN || bytes > flow->tx_mtu) {
         return;
     }
-    if (flow->last_rx_ns > packet->packet.sent_ns &&
-        pony_path_mtu_on_loss(&flow->pmtu, bytes, now_ns)) {
-        flow->tx_mtu = flow->pmtu.bytes;
-        pony_flow_count(flow->table, PONY_FLOW_C_MTU_LOWERED);
+    if (flow->last_rx_ns > packet->packet.sent_ns) {
+        pony_flow_on_large_lost(flow, packet, now_ns);
     }
     pony_flow_probe(flow); /* a small one: is anybody there? */
 }

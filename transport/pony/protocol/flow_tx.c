@@ -244,8 +244,14 @@ static bool next_data(struct pony_flow *flow, uint64_t now_ns, struct pony_packe
 
 static bool next_of_up(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)
 {
-    if (flow->owes_ack && pony_recv_window_has_holes(&flow->recv)) {
+    bool is_ack_first =
+        flow->owes_mtu_answer || (flow->owes_ack && pony_recv_window_has_holes(&flow->recv));
+    if (is_ack_first) {
         pony_flow_emit_ack(flow, now_ns, out);
+        return true;
+    }
+    /* Few and far between; data without end must not keep them from leaving. */
+    if (pony_flow_next_mtu_probe(flow, now_ns, out)) {
         return true;
     }
     if (next_data(flow, now_ns, out)) {
@@ -255,11 +261,11 @@ static bool next_of_up(struct pony_flow *flow, uint64_t now_ns, struct pony_pack
         pony_flow_emit_probe(flow, now_ns, out);
         return true;
     }
-    if (flow->owes_ack || flow->owes_mtu_answer) {
+    if (flow->owes_ack) {
         pony_flow_emit_ack(flow, now_ns, out);
         return true;
     }
-    return pony_flow_next_mtu_probe(flow, now_ns, out);
+    return false;
 }
 
 static bool next_of(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)

@@ -52,36 +52,50 @@ void pony_part_encode(const struct pony_part *part, uint8_t *at)
     base_store_u32(at + 4, 0);
 }
 
-/* The place of that packet, or the one to take for it: a free one, or the one begun longest ago. */
-static struct pony_parts_place *find_place(struct pony_parts *parts, uint32_t flow, uint32_t seq)
+/* Of two places the one that gives way first: a free one, else the one begun longer ago. */
+static struct pony_parts_place *weaker(struct pony_parts_place *a, struct pony_parts_place *b)
 {
-    struct pony_parts_place *best = &parts->places[0];
-    for (uint32_t i = 0; i < PONY_PARTS_PLACES; i++) {
-        struct pony_parts_place *place = &parts->places[i];
-        if (place->count != 0 && place->flow == flow && place->seq == seq) {
-            return place;
-        }
-        uint64_t age = place->count != 0 ? place->begun : 0;
-        uint64_t best_age = best->count != 0 ? best->begun : 0;
-        if (age < best_age) {
-            best = place;
-        }
+    if (a == NULL || b == NULL) {
+        return a == NULL ? b : a;
     }
-    return best;
+    uint64_t a_ns = a->count != 0 ? a->begun_ns : 0;
+    uint64_t b_ns = b->count != 0 ? b->begun_ns : 0;
+    return b_ns < a_ns ? b : a;
 }
 
-const uint8_t *pony_parts_add(struct pony_parts *parts, uint32_t flow, uint32_t seq,
-                              const struct pony_part *part)
+/* The place of that packet, or the one to take for it. */
+static struct pony_parts_place *find_place(struct pony_parts *parts, uint64_t flow, uint32_t seq)
+{
+    struct pony_parts_place *weakest = NULL;
+    struct pony_parts_place *own = NULL; /* likewise, of this flow */
+    uint32_t n_own = 0;
+    for (uint32_t i = 0; i < PONY_PARTS_PLACES; i++) {
+        struct pony_parts_place *place = &parts->places[i];
+        if (place->count != 0 && place->flow == flow) {
+            if (place->seq == seq) {
+                return place;
+            }
+            n_own++;
+            own = weaker(own, place);
+        }
+        weakest = weaker(weakest, place);
+    }
+    return n_own >= PONY_PARTS_OF_FLOW ? own : weakest;
+}
+
+const uint8_t *pony_parts_add(struct pony_parts *parts, uint64_t flow, uint32_t seq,
+                              const struct pony_part *part, uint64_t now_ns)
 {
     struct pony_parts_place *place = find_place(parts, flow, seq);
     bool is_same = place->count == part->count && place->whole_len == part->whole_len &&
-                   place->flow == flow && place->seq == seq;
+                   place->flow == flow && place->seq == seq &&
+                   now_ns - place->begun_ns < PONY_PARTS_WAIT_NS;
     if (!is_same) {
         *place = (struct pony_parts_place){.flow = flow,
                                            .seq = seq,
                                            .count = part->count,
                                            .whole_len = part->whole_len,
-                                           .begun = ++parts->n_begun};
+                                           .begun_ns = now_ns};
     }
     uint8_t *whole = parts->memory + (size_t)(place - parts->places) * PLACE_BYTES;
     memcpy(whole + (size_t)part->idx * PONY_PART_BYTES, part->bytes, part->len);
