@@ -240,6 +240,7 @@ local FRAMES = {
     [1] = "OPEN", [2] = "OPEN_OK", [3] = "REFUSE", [4] = "SMALL", [5] = "FRAG", [6] = "RTS",
     [7] = "GRANT", [8] = "CREDIT", [9] = "CLOSE", [10] = "CLOSE_OK", [11] = "RESET",
 }
+local CLASSES = {[0] = "NORMAL", [1] = "LATENCY", [2] = "BULK"}
 
 local f = {
     crc = ProtoField.uint32("pony.crc", "CRC-32C", base.HEX),
@@ -277,6 +278,7 @@ local f = {
     frame = ProtoField.none("pony.frame", "Frame"),
     frame_type = ProtoField.uint8("pony.frame.type", "Type", base.DEC, FRAMES),
     frame_flags = ProtoField.uint8("pony.frame.flags", "Flags", base.HEX),
+    frame_class = ProtoField.uint8("pony.frame.class", "Class", base.DEC, CLASSES),
     ordered = ProtoField.bool("pony.frame.ordered", "Ordered", 8, nil, 1),
     eager = ProtoField.bool("pony.frame.eager", "Eager", 8, nil, 2),
     frame_reason = ProtoField.uint8("pony.frame.reason", "Reason", base.DEC, REASONS),
@@ -299,7 +301,7 @@ pony.fields = {
     f.crc, f.crc_good, f.version, f.type, f.flags, f.echo, f.unknown, f.n_sack, f.token, f.flow,
     f.seq, f.ack, f.tx_ts, f.echo_ts, f.echo_delay, f.hops, f.n_dup, f.n_ce, f.body_len, f.covered,
     f.sack, f.vmin, f.vmax, f.mtu, f.hello_flow, f.hello_token, f.instance, f.features, f.reason,
-    f.generation, f.number, f.sealed, f.frame, f.frame_type, f.frame_flags, f.ordered, f.eager, f.frame_reason, f.data_len, f.conn,
+    f.generation, f.number, f.sealed, f.frame, f.frame_type, f.frame_flags, f.frame_class, f.ordered, f.eager, f.frame_reason, f.data_len, f.conn,
     f.own_conn, f.service, f.credit, f.eager_max, f.stream, f.fseq, f.msg_no, f.total, f.off,
     f.rts_no, f.n_msgs, f.data,
 }
@@ -378,6 +380,9 @@ local function dissect_frame(buf, tree, infos)
         info = info .. " " .. name_of(REASONS, buf(1, 1):uint())
     else
         sub:add(f.frame_flags, buf(1, 1))
+    end
+    if type == 1 then
+        sub:add(f.frame_class, buf(1, 1))
     end
     if HAS_FLAGS[type] then
         sub:add(f.ordered, buf(1, 1))

@@ -229,9 +229,24 @@ static void launch(struct world *world, const struct pony_addr *from,
     push(world, packet);
 }
 
+static void show_packet(const struct world *world, const struct pony_addr *from,
+                        const struct pony_packet_out *out)
+{
+    uint8_t bytes[PONY_MTU_MAX];
+    base_assert(out->head_len + out->payload_len <= sizeof(bytes));
+    memcpy(bytes, out->head, out->head_len);
+    if (out->payload_len > 0) {
+        memcpy(bytes + out->head_len, out->payload, out->payload_len);
+    }
+    world->on_packet(world->on_packet_arg, from, bytes, out->head_len + out->payload_len);
+}
+
 static void send_packet(struct world *world, const struct pony_addr *from,
                         const struct pony_packet_out *out)
 {
+    if (world->on_packet != NULL) {
+        show_packet(world, from, out);
+    }
     if (!base_rng_chance(&world->rng, world->net.loss_ppm)) {
         launch(world, from, out);
     }
@@ -322,12 +337,19 @@ bool world_listen(struct world_app *app, uint32_t number, uint64_t service)
 
 bool world_open(struct world_app *app, uint32_t number, unsigned host, uint64_t service)
 {
+    return world_open_as(app, number, host, service, SHM_TRAFFIC_DEFAULT);
+}
+
+bool world_open_as(struct world_app *app, uint32_t number, unsigned host, uint64_t service,
+                   enum shm_traffic traffic)
+{
     const struct world_host *to = &app->world->hosts[host];
     struct shm_command command = {.opcode = SHM_OP_OPEN, .conn = number};
     memcpy(command.u.open.to.ip, to->addr.ip, sizeof(to->addr.ip));
     command.u.open.to.udp_port = to->addr.udp_port;
     command.u.open.service = service;
     command.u.open.instance = to->config.instance;
+    command.u.open.traffic = (uint8_t)traffic;
     return world_put(app, &command);
 }
 

@@ -61,7 +61,13 @@ struct world_host {
     struct pony_engine_config config;
 };
 
+/** Called with each packet that an engine sends, before the network does anything to it. */
+typedef void world_packet_fn(void *arg, const struct pony_addr *from, const uint8_t *packet,
+                             uint32_t len);
+
 struct world {
+    world_packet_fn *on_packet; /**< NULL: nobody looks */
+    void *on_packet_arg;
     uint64_t now_ns;
     uint64_t step_max_ns;
     struct base_rng rng;
@@ -103,6 +109,8 @@ uint32_t world_round(struct world *world, unsigned i);
 /* The application's side; commands are published at once, true: taken by the queue. */
 bool world_listen(struct world_app *app, uint32_t number, uint64_t service);
 bool world_open(struct world_app *app, uint32_t number, unsigned host, uint64_t service);
+bool world_open_as(struct world_app *app, uint32_t number, unsigned host, uint64_t service,
+                   enum shm_traffic traffic);
 bool world_send(struct world_app *app, uint32_t conn, uint64_t off, uint32_t len, uint64_t tag);
 bool world_send_ordered(struct world_app *app, uint32_t conn, uint64_t off, uint32_t len,
                         uint32_t stream);

@@ -103,7 +103,8 @@ static void commands_and_completions_are_as_documented(void **state)
     CHECK(shm_addr, M(shm_addr, ip), M(shm_addr, udp_port));
     CHECK(shm_command, M(shm_command, opcode), M(shm_command, flags), M(shm_command, conn),
           M(shm_command, tag), M(shm_command, u.open.to), M(shm_command, u.open.service),
-          M(shm_command, u.open.instance), M(shm_command, u.listen.service),
+          M(shm_command, u.open.instance), M(shm_command, u.open.traffic),
+          M(shm_command, u.listen.service), M(shm_command, u.listen.traffic),
           M(shm_command, u.send.off), M(shm_command, u.send.len), M(shm_command, u.send.stream));
     CHECK(shm_completion, M(shm_completion, kind), M(shm_completion, flags),
           M(shm_completion, reason), M(shm_completion, conn), M(shm_completion, tag),
@@ -166,6 +167,10 @@ static void constants_are_as_documented(void **state)
         K(SHM_CLOSE_ABORT),
         K(SHM_SEND_ORDERED),
         K(SHM_CONN_ACCEPTED),
+        K(SHM_TRAFFIC_DEFAULT),
+        K(SHM_TRAFFIC_NORMAL),
+        K(SHM_TRAFFIC_LATENCY),
+        K(SHM_TRAFFIC_BULK),
         K(SHM_CPL_LISTENING),
         K(SHM_CPL_OPENED),
         K(SHM_CPL_ACCEPTED),

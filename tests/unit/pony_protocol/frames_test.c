@@ -10,6 +10,7 @@ static const uint8_t data[5] = {'h', 'e', 'l', 'l', 'o'};
 /* PX-60: one of each type, every field set. */
 static const struct pony_frame samples[] = {
     {.type = PONY_FRAME_OPEN,
+     .flags = 2,
      .conn = 0x01020304,
      .service = 0x1122334455667788,
      .limit_bytes = 0x99,
@@ -111,6 +112,20 @@ static void a_frame_cut_anywhere_is_malformed(void **state)
     }
 }
 
+/* PX-80 */
+static void an_open_has_one_of_three_classes(void **state)
+{
+    (void)state;
+    uint8_t bytes[PONY_OPEN_BYTES] = {PONY_FRAME_OPEN};
+    for (unsigned flags = 0; flags < 256; flags++) {
+        struct pony_frame got;
+        bytes[1] = (uint8_t)flags;
+        struct base_cursor cursor = base_cursor_make(bytes, sizeof(bytes));
+        assert_int_equal(pony_frame_get(&cursor, &got), flags < 3);
+        assert_true(flags >= 3 || got.flags == flags);
+    }
+}
+
 static void unknown_types_flags_and_lengths_are_malformed(void **state)
 {
     (void)state;
@@ -138,6 +153,7 @@ int main(void)
         cmocka_unit_test(every_type_comes_back_as_it_went),
         cmocka_unit_test(a_frame_is_these_bytes),
         cmocka_unit_test(a_frame_cut_anywhere_is_malformed),
+        cmocka_unit_test(an_open_has_one_of_three_classes),
         cmocka_unit_test(unknown_types_flags_and_lengths_are_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,6 +113,15 @@ enum {
     SHM_CONN_ACCEPTED = 1u << 31 /**< set in the numbers that the engine chose (accepted) */
 };
 
+/** Whose messages go first where several wait (docs/protocol.md, PX-80 to PX-83). */
+enum shm_traffic {
+    SHM_TRAFFIC_DEFAULT = 0, /**< OPEN: NORMAL; LISTEN: as each opener asks */
+    SHM_TRAFFIC_NORMAL = 1,
+    SHM_TRAFFIC_LATENCY = 2, /**< before all others */
+    SHM_TRAFFIC_BULK = 3,    /**< after all others */
+    SHM_TRAFFIC_MAX = 4
+};
+
 struct shm_command {
     uint8_t opcode; /**< enum shm_opcode */
     uint8_t flags;
@@ -125,10 +134,12 @@ struct shm_command {
             struct shm_addr to;
             uint64_t service;
             uint64_t instance; /**< of the snapd expected there; 0: any */
+            uint8_t traffic;   /**< enum shm_traffic, for both directions */
         } open;
 
         struct {
             uint64_t service; /**< 0: the engine chooses an unguessable one */
+            uint8_t traffic;  /**< enum shm_traffic, for what is sent to openers */
         } listen;
 
         struct {

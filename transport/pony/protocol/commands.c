@@ -13,6 +13,17 @@ static void tell_closed(struct pony_app *app, uint32_t shm_number, uint8_t flags
     pony_app_complete(app, &completion, NULL);
 }
 
+/* The class that a command names; DEFAULT is for the caller. */
+static uint8_t class_of(uint8_t traffic)
+{
+    static const uint8_t classes[SHM_TRAFFIC_MAX] = {
+        [SHM_TRAFFIC_NORMAL] = PONY_CLASS_NORMAL,
+        [SHM_TRAFFIC_LATENCY] = PONY_CLASS_LATENCY,
+        [SHM_TRAFFIC_BULK] = PONY_CLASS_BULK,
+    };
+    return classes[traffic];
+}
+
 static const char *run_open(struct pony_app *app, const struct shm_command *command,
                             uint64_t now_ns)
 {
@@ -22,6 +33,9 @@ static const char *run_open(struct pony_app *app, const struct shm_command *comm
     if (pony_app_find_conn(app, command->conn) != NULL) {
         return "OPEN with a connection number in use";
     }
+    if (command->u.open.traffic >= SHM_TRAFFIC_MAX) {
+        return "OPEN with a traffic class that does not exist";
+    }
     struct pony_conn *conn = pony_conn_create(app->engine, app);
     if (conn == NULL) {
         pony_count(app->engine, PONY_OPS_NO_MEMORY, 1);
@@ -30,6 +44,7 @@ static const char *run_open(struct pony_app *app, const struct shm_command *comm
     }
     conn->shm_number = command->conn;
     conn->service = command->u.open.service;
+    conn->class = class_of(command->u.open.traffic);
     conn->expected_instance = command->u.open.instance;
     pony_app_add_conn(app, conn);
     pony_mapper_open(conn, &command->u.open.to, now_ns);
@@ -46,6 +61,9 @@ static const char *run_listen(struct pony_app *app, const struct shm_command *co
     if (pony_service_by_number(app, command->conn) != NULL) {
         return "LISTEN with a listener number in use";
     }
+    if (command->u.listen.traffic >= SHM_TRAFFIC_MAX) {
+        return "LISTEN with a traffic class that does not exist";
+    }
     struct pony_listener *listener = NULL;
     enum base_err err = pony_service_add(app, command->conn, command->u.listen.service, &listener);
     if (err != BASE_OK) {
@@ -54,6 +72,8 @@ static const char *run_listen(struct pony_app *app, const struct shm_command *co
         return NULL;
     }
     listener->is_local = (command->flags & SHM_LISTEN_LOCAL) != 0;
+    listener->has_class = command->u.listen.traffic != SHM_TRAFFIC_DEFAULT;
+    listener->class = class_of(command->u.listen.traffic);
     struct shm_completion completion = {.kind = SHM_CPL_LISTENING, .conn = command->conn};
     completion.u.listening.service = listener->service;
     completion.u.listening.instance = app->engine->config.instance;

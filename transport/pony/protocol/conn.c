@@ -68,7 +68,8 @@ void pony_conn_wake_small(struct pony_conn *conn)
     if (link == NULL || base_list_is_linked(&conn->small_link)) {
         return;
     }
-    base_list_add_tail(&link->small, &conn->small_link);
+    base_list_add_tail(&link->rounds[conn->class].small, &conn->small_link);
+    link->busy |= 1u << conn->class;
     if (link->flow != NULL) {
         pony_flow_wants_fill(link->flow);
     }
@@ -80,7 +81,8 @@ void pony_conn_wake_large(struct pony_conn *conn)
     if (link == NULL || base_list_is_linked(&conn->large_link)) {
         return;
     }
-    base_list_add_tail(&link->large, &conn->large_link);
+    base_list_add_tail(&link->rounds[conn->class].large, &conn->large_link);
+    link->busy |= 1u << conn->class;
     if (link->flow != NULL) {
         pony_flow_wants_fill(link->flow);
     }

@@ -38,6 +38,17 @@ enum {
     PONY_CONN_BYTES_MAX = 2048
 };
 
+/**
+ * Classes of connections: whose messages go first (PX-80 to PX-83). The numbers are those of the
+ * wire. What is woken by class is in struct pony_link; sched.c has the policy.
+ */
+enum pony_class {
+    PONY_CLASS_NORMAL = 0,
+    PONY_CLASS_LATENCY = 1, /**< before all others */
+    PONY_CLASS_BULK = 2,    /**< after all others */
+    PONY_CLASSES = 3
+};
+
 enum pony_conn_state {
     PONY_CONN_OPENING,   /**< OPEN is to be sent or was; only OPEN_OK, REFUSE, RESET may come */
     PONY_CONN_ACCEPTING, /**< nothing but OPEN_OK or RESET may be sent until the opener is heard:
@@ -74,6 +85,7 @@ struct pony_conn {
     uint8_t state;          /**< enum pony_conn_state; written by conn.c only */
     uint8_t ctl;            /**< PONY_CTL_* */
     uint8_t reason;         /**< enum shm_reason of the end */
+    uint8_t class;          /**< enum pony_class; never changes once on a link */
     bool is_local;
     bool is_close_sent;
     bool is_told;     /**< the application has its CLOSED */

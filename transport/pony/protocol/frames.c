@@ -10,7 +10,7 @@ struct shape {
 };
 
 static const struct shape shapes[PONY_FRAME_MAX] = {
-    [PONY_FRAME_OPEN] = {PONY_OPEN_BYTES, 0, false, false},
+    [PONY_FRAME_OPEN] = {PONY_OPEN_BYTES, PONY_FRAME_CLASS, false, false},
     [PONY_FRAME_OPEN_OK] = {PONY_OPEN_OK_BYTES, 0, false, false},
     [PONY_FRAME_REFUSE] = {8, 0, true, false},
     [PONY_FRAME_SMALL] = {PONY_SMALL_BYTES, PONY_FRAME_ORDERED, false, true},
@@ -95,6 +95,9 @@ bool pony_frame_get(struct base_cursor *from, struct pony_frame *frame)
         return false;
     } else {
         frame->flags = head[1];
+    }
+    if (frame->type == PONY_FRAME_OPEN && frame->flags == PONY_FRAME_CLASS) {
+        return false; /* the one of four that is no class */
     }
     get_words(words, frame);
     frame->data_len = base_load_u16(head + 2);

@@ -36,6 +36,7 @@ enum pony_frame_type {
 enum {
     PONY_FRAME_ORDERED = 1u << 0, /**< SMALL, FRAG, RTS: seq counts the stream's lane */
     PONY_FRAME_EAGER = 1u << 1,   /**< FRAG: spends credit; else it was granted */
+    PONY_FRAME_CLASS = 3,         /**< OPEN: these bits are its enum pony_class, 0 to 2 */
 
     PONY_OPEN_BYTES = 24,
     PONY_OPEN_OK_BYTES = 20,
@@ -48,7 +49,7 @@ enum {
 /** A decoded frame. Fields that its type does not have are 0. */
 struct pony_frame {
     uint8_t type;   /**< enum pony_frame_type */
-    uint8_t flags;  /**< PONY_FRAME_ORDERED, _EAGER */
+    uint8_t flags;  /**< PONY_FRAME_ORDERED, _EAGER; OPEN: its class */
     uint8_t reason; /**< enum shm_reason, not checked */
     uint32_t conn;
     uint32_t own_conn;

@@ -11,8 +11,10 @@ void pony_link_init(struct pony_link *link, struct pony_flow *flow)
     *link = (struct pony_link){.flow = flow};
     base_list_init(&link->conns);
     base_list_init(&link->refusals);
-    base_list_init(&link->small);
-    base_list_init(&link->large);
+    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
+        base_list_init(&link->rounds[i].small);
+        base_list_init(&link->rounds[i].large);
+    }
 }
 
 struct pony_link *pony_mapper_link(struct pony_engine *engine, struct pony_flow *flow)
@@ -122,6 +124,8 @@ void pony_mapper_on_open(struct pony_engine *engine, struct pony_link *link,
     conn->shm_number = conn->number | SHM_CONN_ACCEPTED;
     conn->peer_number = frame->conn;
     conn->service = frame->service;
+    /* PX-80: the answers travel as the questions do, unless the listener wants it otherwise. */
+    conn->class = listener->has_class ? listener->class : frame->flags;
     pony_app_add_conn(app, conn);
     if (link != NULL) {
         put_on_link(conn, link);
@@ -156,7 +160,7 @@ void pony_mapper_up(void *ctx, struct pony_flow *flow)
             pony_conn_end(conn, SHM_REASON_PEER_RESTARTED, PONY_TELL_NOTHING);
         }
     }
-    if (!base_list_is_empty(&link->small)) {
+    if (link->busy != 0) {
         pony_flow_wants_fill(flow);
     }
 }

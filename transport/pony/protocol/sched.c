@@ -6,11 +6,18 @@
 #include <string.h>
 
 /*
- * What is sent next: deficit round robin over the connections of a link, twice. The small round
- * (frames, eager messages) comes before the large one (granted messages), so that a small message
- * overtakes large ones, also those of other connections; but where a large one waits, at most
- * SMALL_RUN_MAX packets in a row go without it. A local connection runs through the same code:
- * its frames go straight to the peer's handler.
+ * What is sent next. Connections of a link stand in the round of their class (PX-81): for each
+ * packet the most urgent class that waits goes first, and what room it leaves goes to the others; but
+ * one that waits is passed over for at most patience[] packets in a row. Not by weight (deficit
+ * round robin over classes): that would let a message of the urgent class wait for the others' turns
+ * whenever its own is used up, and a class that comes and goes starve another; this bounds both
+ * waits, by a count of packets, whatever else is sent.
+ *
+ * Within a class: deficit round robin over its connections, twice. The small round (frames, eager
+ * messages) comes before the large one (granted messages), so that a small message overtakes
+ * large ones, also those of other connections; but where a large one waits, at most SMALL_RUN_MAX
+ * packets in a row go without it. A local connection runs through the same code: its frames go
+ * straight to the peer's handler.
  */
 
 enum {
@@ -132,6 +139,7 @@ static bool send_life(struct sink *sink, struct pony_conn *conn)
     struct pony_frame frame = {.conn = conn->peer_number};
     if ((conn->ctl & PONY_CTL_OPEN) != 0) {
         frame.type = PONY_FRAME_OPEN;
+        frame.flags = conn->class;
         frame.conn = conn->number;
         frame.service = conn->service;
         frame.limit_bytes = conn->credit.limit;
@@ -281,11 +289,11 @@ static enum turn small_turn(struct sink *sink, struct pony_conn *conn)
     return turn;
 }
 
-static void small_round(struct pony_link *link, struct sink *sink, int64_t budget)
+static void small_round(struct pony_round *round, struct sink *sink, int64_t budget)
 {
     struct base_list *first;
     for (uint32_t i = 0; i < VISITS_MAX && budget > 0 && !sink->is_full; i++) {
-        if ((first = base_list_first(&link->small)) == NULL) {
+        if ((first = base_list_first(&round->small)) == NULL) {
             return;
         }
         struct pony_conn *conn = base_list_entry(first, struct pony_conn, small_link);
@@ -300,7 +308,7 @@ static void small_round(struct pony_link *link, struct sink *sink, int64_t budge
         }
         base_list_del(&conn->small_link);
         if (turn == TURN_OVER) {
-            base_list_add_tail(&link->small, &conn->small_link);
+            base_list_add_tail(&round->small, &conn->small_link);
         } else {
             pony_conn_settle(conn);
         }
@@ -338,11 +346,11 @@ static enum turn large_turn(struct sink *sink, struct pony_conn *conn)
     return base_list_is_empty(&conn->granted) ? TURN_IDLE : TURN_OVER;
 }
 
-static void large_round(struct pony_link *link, struct sink *sink, int64_t budget)
+static void large_round(struct pony_round *round, struct sink *sink, int64_t budget)
 {
     struct base_list *first;
     for (uint32_t i = 0; i < VISITS_MAX && budget > 0 && !sink->is_full; i++) {
-        if ((first = base_list_first(&link->large)) == NULL) {
+        if ((first = base_list_first(&round->large)) == NULL) {
             return;
         }
         struct pony_conn *conn = base_list_entry(first, struct pony_conn, large_link);
@@ -357,7 +365,7 @@ static void large_round(struct pony_link *link, struct sink *sink, int64_t budge
         }
         base_list_del(&conn->large_link);
         if (turn == TURN_OVER) {
-            base_list_add_tail(&link->large, &conn->large_link);
+            base_list_add_tail(&round->large, &conn->large_link);
         } else if (pony_conn_may_send_close(conn)) {
             pony_conn_wake_small(conn);
         }
@@ -383,6 +391,71 @@ static void send_refusals(struct pony_link *link, struct sink *sink)
     }
 }
 
+static const uint8_t by_urgency[PONY_CLASSES] = {PONY_CLASS_LATENCY, PONY_CLASS_NORMAL,
+                                                 PONY_CLASS_BULK};
+
+/* How many packets in a row may go without a class that waits. PX-82 */
+static const uint8_t patience[PONY_CLASSES] = {
+    [PONY_CLASS_LATENCY] = UINT8_MAX, /* it is always first, or second to those whose time is up */
+    [PONY_CLASS_NORMAL] = 3,
+    [PONY_CLASS_BULK] = 15,
+};
+
+static void clear_if_idle(struct pony_link *link, uint32_t class)
+{
+    const struct pony_round *round = &link->rounds[class];
+    if (base_list_is_empty(&round->small) && base_list_is_empty(&round->large)) {
+        link->busy &= ~(1u << class);
+    }
+}
+
+/* One class's part of a packet. */
+static void serve(struct pony_link *link, struct sink *sink, uint32_t class)
+{
+    struct pony_round *round = &link->rounds[class];
+    bool large_waits = !base_list_is_empty(&round->large);
+    sink->has_large = false;
+    if (large_waits && round->small_run >= SMALL_RUN_MAX) {
+        large_round(round, sink, INT64_MAX);
+    }
+    small_round(round, sink, INT64_MAX);
+    large_round(round, sink, INT64_MAX);
+    round->small_run = large_waits && !sink->has_large ? round->small_run + 1 : 0;
+    clear_if_idle(link, class);
+}
+
+/* The class whose patience is over, if there is one: it goes before all others this time. */
+static uint32_t first_class(const struct pony_link *link)
+{
+    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
+        uint32_t class = by_urgency[i];
+        if ((link->busy & 1u << class) != 0 && link->rounds[class].n_skipped >= patience[class]) {
+            return class;
+        }
+    }
+    return PONY_CLASSES;
+}
+
+/* Several classes wait. */
+static void serve_classes(struct pony_link *link, struct sink *sink)
+{
+    uint32_t first = first_class(link);
+    for (uint32_t i = 0; i <= PONY_CLASSES; i++) {
+        /* Turn 0 is that of `first`; then all in the order of their urgency. */
+        uint32_t class = i == 0 ? first : by_urgency[i - 1];
+        bool is_waiting = class < PONY_CLASSES && (link->busy & 1u << class) != 0;
+        if (!is_waiting || (i > 0 && class == first)) {
+            continue;
+        }
+        uint32_t n_frames = sink->n_frames;
+        if (!sink->is_full) {
+            serve(link, sink, class);
+        }
+        struct pony_round *round = &link->rounds[class];
+        round->n_skipped = sink->n_frames != n_frames ? 0 : round->n_skipped + 1;
+    }
+}
+
 bool pony_sched_fill(void *ctx, struct pony_flow *flow, struct pony_packet *packet, uint32_t room,
                      uint64_t now_ns)
 {
@@ -394,13 +467,12 @@ bool pony_sched_fill(void *ctx, struct pony_flow *flow, struct pony_packet *pack
     }
     struct sink sink = {.engine = engine, .packet = packet, .room = room, .left = room};
     send_refusals(link, &sink);
-    bool large_waits = !base_list_is_empty(&link->large);
-    if (large_waits && link->small_run >= SMALL_RUN_MAX) {
-        large_round(link, &sink, INT64_MAX);
+    uint32_t busy = link->busy;
+    if ((busy & (busy - 1)) != 0) {
+        serve_classes(link, &sink);
+    } else if (busy != 0) {
+        serve(link, &sink, (uint32_t)__builtin_ctz(busy));
     }
-    small_round(link, &sink, INT64_MAX);
-    large_round(link, &sink, INT64_MAX);
-    link->small_run = large_waits && !sink.has_large ? link->small_run + 1 : 0;
     pony_count(engine, PONY_OPS_FRAMES_SENT, sink.n_frames);
     return sink.n_frames > 0;
 }
@@ -409,7 +481,11 @@ uint32_t pony_sched_run_local(struct pony_engine *engine, uint32_t bytes)
 {
     struct sink sink = {.engine = engine, .room = UINT32_MAX, .left = UINT32_MAX};
     send_refusals(&engine->local, &sink);
-    small_round(&engine->local, &sink, bytes);
-    large_round(&engine->local, &sink, bytes);
+    for (uint32_t i = 0; i < PONY_CLASSES && engine->local.busy != 0; i++) {
+        struct pony_round *round = &engine->local.rounds[by_urgency[i]];
+        small_round(round, &sink, bytes);
+        large_round(round, &sink, bytes);
+        clear_if_idle(&engine->local, by_urgency[i]);
+    }
     return sink.n_frames;
 }

@@ -56,6 +56,8 @@ struct pony_listener {
     uint64_t service;
     uint32_t shm_number;
     bool is_local; /**< SHM_LISTEN_LOCAL */
+    bool has_class;
+    uint8_t class; /**< has_class: of connections from here to openers, whatever those ask for */
 };
 
 /** A REFUSE to be sent: no connection exists that could carry it. */
@@ -65,14 +67,21 @@ struct pony_refusal {
     uint8_t reason;
 };
 
+/** Connections of one class that have something to send, in turn. */
+struct pony_round {
+    struct base_list small; /**< with frames or eager messages */
+    struct base_list large; /**< with granted messages */
+    uint32_t small_run; /**< packets in a row without a large message's byte, though one waited */
+    uint32_t n_skipped; /**< packets in a row that went without this class, though it waited */
+};
+
 /** The operation layer's side of a flow: its connections, and who of them has something to send. */
 struct pony_link {
     struct pony_flow *flow; /**< NULL: the engine's own link, of local connections */
+    uint32_t busy;          /**< bit per class: its round may have somebody; cleared late */
     struct base_list conns;
     struct base_list refusals;
-    struct base_list small; /**< connections with frames or eager messages to send, in turn */
-    struct base_list large; /**< those with granted messages */
-    uint32_t small_run; /**< packets in a row without a large message's byte, though one waited */
+    struct pony_round rounds[PONY_CLASSES];
 };
 
 struct pony_engine {
@@ -120,8 +129,7 @@ uint32_t pony_sched_run_local(struct pony_engine *engine, uint32_t bytes);
 static inline bool pony_sched_has_local(const struct pony_engine *engine)
 {
     const struct pony_link *local = &engine->local;
-    return !base_list_is_empty(&local->small) || !base_list_is_empty(&local->large) ||
-           !base_list_is_empty(&local->refusals);
+    return local->busy != 0 || !base_list_is_empty(&local->refusals);
 }
 
 /* receive.c: what arrives. */
