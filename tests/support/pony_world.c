@@ -238,7 +238,7 @@ static void show_packet(const struct world *world, const struct pony_addr *from,
     if (out->payload_len > 0) {
         memcpy(bytes + out->head_len, out->payload, out->payload_len);
     }
-    world->on_packet(world->on_packet_arg, from, bytes, out->head_len + out->payload_len);
+    world->on_packet(world->on_packet_arg, from, &out->to, bytes, out->head_len + out->payload_len);
 }
 
 static void send_packet(struct world *world, const struct pony_addr *from,

@@ -62,8 +62,8 @@ struct world_host {
 };
 
 /** Called with each packet that an engine sends, before the network does anything to it. */
-typedef void world_packet_fn(void *arg, const struct pony_addr *from, const uint8_t *packet,
-                             uint32_t len);
+typedef void world_packet_fn(void *arg, const struct pony_addr *from, const struct pony_addr *to,
+                             const uint8_t *packet, uint32_t len);
 
 struct world {
     world_packet_fn *on_packet; /**< NULL: nobody looks */

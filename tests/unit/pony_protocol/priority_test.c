@@ -19,8 +19,10 @@ struct watch {
     uint32_t n;
 };
 
-static void look(void *arg, const struct pony_addr *from, const uint8_t *packet, uint32_t len)
+static void look(void *arg, const struct pony_addr *from, const struct pony_addr *to,
+                 const uint8_t *packet, uint32_t len)
 {
+    (void)to;
     struct watch *watch = arg;
     struct pony_wire_hdr hdr;
     struct pony_frame frame;
@@ -274,6 +276,105 @@ static void local_messages_of_all_classes_arrive(void **state)
     free_pair(pair);
 }
 
+/* The receivers of the client's full packets, as bits by host. */
+static void look_where(void *arg, const struct pony_addr *from, const struct pony_addr *to,
+                       const uint8_t *packet, uint32_t len)
+{
+    struct watch *watch = arg;
+    (void)packet;
+    if (pony_addr_equal(from, &watch->pair->world.hosts[0].addr) && len > 100) {
+        assert_true(watch->n < PACKETS_MAX);
+        watch->classes[watch->n++] = (uint8_t)(1u << (to->udp_port - 7001));
+    }
+}
+
+/* One engine that sends to three others, on a flow each; a class each. Host i + 1 is of class i. */
+static struct pair *make_star(struct watch *watch)
+{
+    struct pair *pair = calloc(1, sizeof(*pair));
+    struct world_app_config app = world_app_config();
+    struct shm_completion cpl;
+    assert_non_null(pair);
+    world_init(&pair->world, 1);
+    for (unsigned i = 0; i <= PONY_CLASSES; i++) {
+        struct pony_engine_config config = world_config(&pair->world, i);
+        config.congestion_control = "fixed";
+        world_start(&pair->world, i, &config);
+    }
+    app.rx_bytes = 8 << 20;
+    app.tx_bytes = 1 << 20;
+    app.max_message_bytes = 1 << 20;
+    pair->client = world_attach(&pair->world, 0, &app);
+    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
+        struct world_app *server = world_attach(&pair->world, i + 1, &app);
+        assert_true(world_listen(server, LISTENER, SERVICE));
+        assert_true(world_expect(server, SHM_CPL_LISTENING, SECOND, &cpl));
+        assert_true(world_open_as(pair->client, i + 1, i + 1, SERVICE, traffics[i]));
+        assert_true(world_expect(pair->client, SHM_CPL_OPENED, SECOND, &cpl));
+    }
+    *watch = (struct watch){.pair = pair};
+    pair->world.on_packet = look_where;
+    pair->world.on_packet_arg = watch;
+    return pair;
+}
+
+/* PX-83 */
+static void a_flow_with_urgent_messages_goes_before_others(void **state)
+{
+    (void)state;
+    struct watch watch;
+    struct pair *pair = make_star(&watch);
+    assert_true(world_send(pair->client, PONY_CLASS_BULK + 1, 0, 1 << 20, 1));
+    assert_true(run_until_packets(&watch, pair, 50)); /* in the middle of its turn */
+    uint32_t before = watch.n;
+    assert_true(world_send(pair->client, PONY_CLASS_LATENCY + 1, 0, 64, 2));
+    assert_true(run_until_packets(&watch, pair, before + 1));
+    assert_int_equal(watch.classes[before], 1u << PONY_CLASS_LATENCY);
+    free_pair(pair);
+}
+
+/* PX-83 */
+static void no_flow_waits_for_longer_than_its_class_does(void **state)
+{
+    (void)state;
+    struct watch watch;
+    struct pair *pair = make_star(&watch);
+    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
+        assert_true(world_send(pair->client, i + 1, 0, 800000, i));
+    }
+    assert_true(run_until_packets(&watch, pair, 300));
+    uint32_t n[PONY_CLASSES];
+    /* All have their GRANT and no window is full yet: LATENCY's 256 packets are the first to be. */
+    assert_true(longest_run_without(&watch, PONY_CLASS_LATENCY, 0, 256, &n[1]) <= 2);
+    assert_true(longest_run_without(&watch, PONY_CLASS_NORMAL, 0, 256, &n[0]) <= 3);
+    assert_true(longest_run_without(&watch, PONY_CLASS_BULK, 0, 256, &n[2]) <= 16);
+    assert_in_range(n[1], 256 * 11 / 16 - 8, 256 * 11 / 16 + 8);
+    assert_in_range(n[0], 256 * 4 / 16 - 4, 256 * 4 / 16 + 4);
+    assert_in_range(n[2], 256 * 1 / 16 - 2, 256 * 1 / 16 + 2);
+    free_pair(pair);
+}
+
+/* PX-83: when nothing urgent waits on it any more, it is like others. */
+static void a_flow_loses_its_urgency_with_its_messages(void **state)
+{
+    (void)state;
+    struct watch watch;
+    struct shm_completion cpl;
+    struct pair *pair = make_classes(false, &watch);
+    assert_true(world_send(pair->client, PONY_CLASS_BULK + 1, 0, 1 << 20, 1));
+    assert_true(run_until_packets(&watch, pair, 50));
+    const struct pony_link *link = pony_app_find_conn(pair->client->app, 1)->link;
+    assert_int_equal(link->class, PONY_CLASS_BULK);
+    assert_true(world_send(pair->client, PONY_CLASS_LATENCY + 1, 0, 1390, 2));
+    assert_int_equal(pony_engine_poll_apps(pair->world.hosts[0].engine, pair->world.now_ns, 64), 1);
+    assert_int_equal(link->class, PONY_CLASS_LATENCY);
+    assert_true(world_expect(pair->server, SHM_CPL_RECEIVED, SECOND, &cpl));
+    assert_int_equal(link->class, PONY_CLASS_BULK);
+    assert_true(world_send(pair->client, PONY_CLASS_NORMAL + 1, 0, 100, 3));
+    assert_int_equal(count_completions(pair->server, SHM_CPL_RECEIVED, SECOND), 2);
+    free_pair(pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +385,9 @@ int main(void)
         cmocka_unit_test(a_large_message_overtakes_larger_ones_of_a_lower_class),
         cmocka_unit_test(no_class_waits_for_longer_than_its_patience),
         cmocka_unit_test(a_class_that_comes_and_goes_starves_nobody),
+        cmocka_unit_test(a_flow_with_urgent_messages_goes_before_others),
+        cmocka_unit_test(no_flow_waits_for_longer_than_its_class_does),
+        cmocka_unit_test(a_flow_loses_its_urgency_with_its_messages),
         cmocka_unit_test(local_messages_of_all_classes_arrive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,18 @@ static struct pony_link *link_of(struct pony_conn *conn)
     return conn->is_local ? &conn->engine->local : conn->link;
 }
 
+static void on_busy(struct pony_link *link, uint32_t class)
+{
+    link->busy |= 1u << class;
+    if (link->flow == NULL) {
+        return;
+    }
+    if (class != link->class) {
+        pony_link_reclass(link);
+    }
+    pony_flow_wants_fill(link->flow);
+}
+
 void pony_conn_wake_small(struct pony_conn *conn)
 {
     struct pony_link *link = link_of(conn);
@@ -69,10 +81,7 @@ void pony_conn_wake_small(struct pony_conn *conn)
         return;
     }
     base_list_add_tail(&link->rounds[conn->class].small, &conn->small_link);
-    link->busy |= 1u << conn->class;
-    if (link->flow != NULL) {
-        pony_flow_wants_fill(link->flow);
-    }
+    on_busy(link, conn->class);
 }
 
 void pony_conn_wake_large(struct pony_conn *conn)
@@ -82,10 +91,7 @@ void pony_conn_wake_large(struct pony_conn *conn)
         return;
     }
     base_list_add_tail(&link->rounds[conn->class].large, &conn->large_link);
-    link->busy |= 1u << conn->class;
-    if (link->flow != NULL) {
-        pony_flow_wants_fill(link->flow);
-    }
+    on_busy(link, conn->class);
 }
 
 static void complete(const struct pony_conn *conn, enum shm_cpl_kind kind, uint8_t flags,

@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "transport/pony/abi/shm.h"
+#include "transport/pony/protocol/class.h"
 #include "transport/pony/protocol/credit.h"
 #include "transport/pony/protocol/message.h"
 
@@ -36,17 +37,6 @@ enum {
     PONY_LANES = 64,
     PONY_RTS_MAX = 4, /**< large messages of a connection that wait for GRANT at once */
     PONY_CONN_BYTES_MAX = 2048
-};
-
-/**
- * Classes of connections: whose messages go first (PX-80 to PX-83). The numbers are those of the
- * wire. What is woken by class is in struct pony_link; sched.c has the policy.
- */
-enum pony_class {
-    PONY_CLASS_NORMAL = 0,
-    PONY_CLASS_LATENCY = 1, /**< before all others */
-    PONY_CLASS_BULK = 2,    /**< after all others */
-    PONY_CLASSES = 3
 };
 
 enum pony_conn_state {

@@ -80,6 +80,10 @@ void pony_flow_del_user(struct pony_flow *flow, uint64_t now_ns);
 /** The operation layer has something for fill() to take: the flow joins the send round. */
 void pony_flow_wants_fill(struct pony_flow *flow);
 
+/** The most urgent class of what waits for fill(): flows take turns within theirs. NORMAL until it
+ *  is told. PX-83 */
+void pony_flow_set_class(struct pony_flow *flow, uint32_t class);
+
 /** Everything that arrives: checked, counted, dropped, or worked on; events are called. */
 void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packet_in *in,
                           uint64_t now_ns);

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "base/wheel.h"
 #include "transport/pony/protocol/cc.h"
+#include "transport/pony/protocol/class.h"
 #include "transport/pony/protocol/flow.h"
 #include "transport/pony/protocol/packet_pool.h"
 #include "transport/pony/protocol/parts.h"
@@ -113,13 +114,14 @@ enum {
 
 struct pony_flow {
     struct pony_flow_table *table;
-    struct base_list round_link;  /**< in table->active: may have something to send */
+    struct base_list round_link;  /**< in its class's round: may have something to send */
     struct base_list starve_link; /**< in table->starved: waits for a packet */
     struct base_list addr_link;   /**< in its bucket of table->by_addr */
     struct base_list half_link;   /**< in table->half_open, oldest first */
     struct base_timer timer;
 
     enum pony_flow_state state;
+    uint32_t class;     /**< enum pony_class of its round */
     uint32_t idx;       /**< in table->flows */
     uint32_t number;    /**< generation << 16 | idx: what peers call it */
     uint64_t token;     /**< peers must show it */
@@ -187,6 +189,12 @@ struct pony_flow {
     alignas(16) unsigned char cc_state[PONY_CC_STATE_MAX];
 };
 
+/** Flows of one class that may have something to send, in turn. */
+struct pony_flow_round {
+    struct base_list flows;
+    uint32_t burst_pkts, burst_bytes; /**< of the turn of the first */
+};
+
 struct pony_flow_table {
     struct pony_flow_config config;
     struct pony_wire_versions versions;
@@ -197,9 +205,11 @@ struct pony_flow_table {
     struct base_list *by_addr; /**< [addr_mask + 1] */
     uint32_t addr_mask;
     uint64_t addr_seed, token_seed, n_tokens;
-    struct base_list active, starved, half_open;
+    struct pony_flow_round rounds[PONY_CLASSES];
+    uint32_t busy; /**< bit per class: its round may have somebody; cleared late */
+    struct pony_class_waits waits;
+    struct base_list starved, half_open;
     uint32_t n_half_open, max_half_open;
-    uint32_t burst_pkts, burst_bytes; /**< of the turn of the first in `active` */
     struct pony_packet_pool packets;
     uint8_t *scratch; /**< [PONY_TX_BATCH_MAX * PONY_HEAD_BYTES]: heads of control packets */
     uint32_t scratch_idx;

@@ -90,7 +90,9 @@ enum base_err pony_flow_table_create(const struct pony_flow_config *config, uint
     base_rng_init(&table->rng, config->seed);
     table->addr_seed = base_rng_u64(&table->rng);
     table->token_seed = base_rng_u64(&table->rng);
-    base_list_init(&table->active);
+    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
+        base_list_init(&table->rounds[i].flows);
+    }
     base_list_init(&table->starved);
     base_list_init(&table->half_open);
     table->max_half_open = base_max_u32(config->max_flows / 4, 1);
@@ -229,7 +231,18 @@ struct pony_flow *pony_flow_find(struct pony_flow_table *table, uint32_t number)
 void pony_flow_activate(struct pony_flow *flow)
 {
     if (!base_list_is_linked(&flow->round_link)) {
-        base_list_add_tail(&flow->table->active, &flow->round_link);
+        flow->table->busy |= 1u << flow->class;
+        base_list_add_tail(&flow->table->rounds[flow->class].flows, &flow->round_link);
+    }
+}
+
+void pony_flow_set_class(struct pony_flow *flow, uint32_t class)
+{
+    bool is_active = base_list_is_linked(&flow->round_link);
+    base_list_del(&flow->round_link);
+    flow->class = class;
+    if (is_active) {
+        pony_flow_activate(flow);
     }
 }
 

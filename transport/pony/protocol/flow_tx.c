@@ -278,6 +278,41 @@ static bool next_of(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_
            (flow->state == PONY_FLOW_UP && next_of_up(flow, now_ns, out));
 }
 
+/* The next packet of the flows of one class. */
+static bool next_of_round(struct pony_flow_round *round, uint64_t now_ns,
+                          struct pony_packet_out *out)
+{
+    struct base_list *link;
+    while ((link = base_list_first(&round->flows)) != NULL) {
+        struct pony_flow *flow = base_list_entry(link, struct pony_flow, round_link);
+        const struct pony_flow_table *table = flow->table;
+        if (!next_of(flow, now_ns, out)) {
+            base_list_del(link);
+            round->burst_pkts = 0;
+            round->burst_bytes = 0;
+            continue;
+        }
+        round->burst_pkts++;
+        round->burst_bytes += out->head_len + out->payload_len;
+        /* Where packets are scarce, one each: or the first would take all that come back. */
+        bool is_turn_over = round->burst_pkts >= PONY_FLOW_BURST_PKTS ||
+                            round->burst_bytes >= PONY_FLOW_BURST_BYTES ||
+                            table->packets.n_free < PONY_FLOW_BURST_PKTS;
+        if (base_list_first(&round->flows) != link) { /* it ended with that packet, or left */
+            is_turn_over = true;
+        } else if (is_turn_over) {
+            base_list_del(link);
+            base_list_add_tail(&round->flows, link);
+        }
+        if (is_turn_over) {
+            round->burst_pkts = 0;
+            round->burst_bytes = 0;
+        }
+        return true;
+    }
+    return false;
+}
+
 bool pony_flows_next_packet(struct pony_flow_table *table, uint64_t now_ns,
                             struct pony_packet_out *out)
 {
@@ -286,31 +321,19 @@ bool pony_flows_next_packet(struct pony_flow_table *table, uint64_t now_ns,
         pony_flow_emit_reply(table, &reply, out);
         return true;
     }
-    struct base_list *link;
-    while ((link = base_list_first(&table->active)) != NULL) {
-        if (!next_of(base_list_entry(link, struct pony_flow, round_link), now_ns, out)) {
-            base_list_del(link);
-            table->burst_pkts = 0;
-            table->burst_bytes = 0;
-            continue;
+    while (table->busy != 0) {
+        uint32_t busy = table->busy;
+        uint32_t class = PONY_CLASS_NORMAL;
+        if (busy != 1u << PONY_CLASS_NORMAL) {
+            class = pony_class_next(&table->waits, busy);
         }
-        table->burst_pkts++;
-        table->burst_bytes += out->head_len + out->payload_len;
-        /* Where packets are scarce, one each: or the first would take all that come back. */
-        bool is_turn_over = table->burst_pkts >= PONY_FLOW_BURST_PKTS ||
-                            table->burst_bytes >= PONY_FLOW_BURST_BYTES ||
-                            table->packets.n_free < PONY_FLOW_BURST_PKTS;
-        if (base_list_first(&table->active) != link) { /* it ended with that packet */
-            is_turn_over = true;
-        } else if (is_turn_over) {
-            base_list_del(link);
-            base_list_add_tail(&table->active, link);
+        if (next_of_round(&table->rounds[class], now_ns, out)) {
+            if ((busy & (busy - 1)) != 0) {
+                pony_class_note(&table->waits, busy, 1u << class);
+            }
+            return true;
         }
-        if (is_turn_over) {
-            table->burst_pkts = 0;
-            table->burst_bytes = 0;
-        }
-        return true;
+        table->busy &= ~(1u << class);
     }
     return false;
 }

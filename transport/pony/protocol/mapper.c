@@ -17,6 +17,15 @@ void pony_link_init(struct pony_link *link, struct pony_flow *flow)
     }
 }
 
+void pony_link_reclass(struct pony_link *link)
+{
+    uint32_t class = pony_class_most_urgent(link->busy);
+    if (class != link->class) {
+        link->class = class;
+        pony_flow_set_class(link->flow, class);
+    }
+}
+
 struct pony_link *pony_mapper_link(struct pony_engine *engine, struct pony_flow *flow)
 {
     struct pony_link *link = pony_flow_user_data(flow);

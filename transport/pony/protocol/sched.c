@@ -6,12 +6,8 @@
 #include <string.h>
 
 /*
- * What is sent next. Connections of a link stand in the round of their class (PX-81): for each
- * packet the most urgent class that waits goes first, and what room it leaves goes to the others; but
- * one that waits is passed over for at most patience[] packets in a row. Not by weight (deficit
- * round robin over classes): that would let a message of the urgent class wait for the others' turns
- * whenever its own is used up, and a class that comes and goes starve another; this bounds both
- * waits, by a count of packets, whatever else is sent.
+ * What is sent next. Connections of a link stand in the round of their class; for each packet the
+ * class whose turn it is goes first (class.h), and what room it leaves goes to the others (PX-81).
  *
  * Within a class: deficit round robin over its connections, twice. The small round (frames, eager
  * messages) comes before the large one (granted messages), so that a small message overtakes
@@ -391,16 +387,6 @@ static void send_refusals(struct pony_link *link, struct sink *sink)
     }
 }
 
-static const uint8_t by_urgency[PONY_CLASSES] = {PONY_CLASS_LATENCY, PONY_CLASS_NORMAL,
-                                                 PONY_CLASS_BULK};
-
-/* How many packets in a row may go without a class that waits. PX-82 */
-static const uint8_t patience[PONY_CLASSES] = {
-    [PONY_CLASS_LATENCY] = UINT8_MAX, /* it is always first, or second to those whose time is up */
-    [PONY_CLASS_NORMAL] = 3,
-    [PONY_CLASS_BULK] = 15,
-};
-
 static void clear_if_idle(struct pony_link *link, uint32_t class)
 {
     const struct pony_round *round = &link->rounds[class];
@@ -424,36 +410,19 @@ static void serve(struct pony_link *link, struct sink *sink, uint32_t class)
     clear_if_idle(link, class);
 }
 
-/* The class whose patience is over, if there is one: it goes before all others this time. */
-static uint32_t first_class(const struct pony_link *link)
-{
-    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
-        uint32_t class = by_urgency[i];
-        if ((link->busy & 1u << class) != 0 && link->rounds[class].n_skipped >= patience[class]) {
-            return class;
-        }
-    }
-    return PONY_CLASSES;
-}
-
 /* Several classes wait. */
 static void serve_classes(struct pony_link *link, struct sink *sink)
 {
-    uint32_t first = first_class(link);
-    for (uint32_t i = 0; i <= PONY_CLASSES; i++) {
-        /* Turn 0 is that of `first`; then all in the order of their urgency. */
-        uint32_t class = i == 0 ? first : by_urgency[i - 1];
-        bool is_waiting = class < PONY_CLASSES && (link->busy & 1u << class) != 0;
-        if (!is_waiting || (i > 0 && class == first)) {
-            continue;
-        }
+    uint32_t busy = link->busy;
+    uint32_t served = 0;
+    for (uint32_t left = busy; left != 0 && !sink->is_full;) {
+        uint32_t class = pony_class_next(&link->waits, left);
         uint32_t n_frames = sink->n_frames;
-        if (!sink->is_full) {
-            serve(link, sink, class);
-        }
-        struct pony_round *round = &link->rounds[class];
-        round->n_skipped = sink->n_frames != n_frames ? 0 : round->n_skipped + 1;
+        serve(link, sink, class);
+        served |= sink->n_frames != n_frames ? 1u << class : 0;
+        left &= ~(1u << class);
     }
+    pony_class_note(&link->waits, busy, served);
 }
 
 bool pony_sched_fill(void *ctx, struct pony_flow *flow, struct pony_packet *packet, uint32_t room,
@@ -473,6 +442,9 @@ bool pony_sched_fill(void *ctx, struct pony_flow *flow, struct pony_packet *pack
     } else if (busy != 0) {
         serve(link, &sink, (uint32_t)__builtin_ctz(busy));
     }
+    if (link->busy != 0 && link->busy != 1u << link->class) {
+        pony_link_reclass(link);
+    }
     pony_count(engine, PONY_OPS_FRAMES_SENT, sink.n_frames);
     return sink.n_frames > 0;
 }
@@ -482,10 +454,10 @@ uint32_t pony_sched_run_local(struct pony_engine *engine, uint32_t bytes)
     struct sink sink = {.engine = engine, .room = UINT32_MAX, .left = UINT32_MAX};
     send_refusals(&engine->local, &sink);
     for (uint32_t i = 0; i < PONY_CLASSES && engine->local.busy != 0; i++) {
-        struct pony_round *round = &engine->local.rounds[by_urgency[i]];
-        small_round(round, &sink, bytes);
-        large_round(round, &sink, bytes);
-        clear_if_idle(&engine->local, by_urgency[i]);
+        uint32_t class = pony_class_by_urgency(i);
+        small_round(&engine->local.rounds[class], &sink, bytes);
+        large_round(&engine->local.rounds[class], &sink, bytes);
+        clear_if_idle(&engine->local, class);
     }
     return sink.n_frames;
 }

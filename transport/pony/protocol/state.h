@@ -72,16 +72,17 @@ struct pony_round {
     struct base_list small; /**< with frames or eager messages */
     struct base_list large; /**< with granted messages */
     uint32_t small_run; /**< packets in a row without a large message's byte, though one waited */
-    uint32_t n_skipped; /**< packets in a row that went without this class, though it waited */
 };
 
 /** The operation layer's side of a flow: its connections, and who of them has something to send. */
 struct pony_link {
     struct pony_flow *flow; /**< NULL: the engine's own link, of local connections */
     uint32_t busy;          /**< bit per class: its round may have somebody; cleared late */
+    uint32_t class;         /**< the most urgent one that waits, as the flow was told */
     struct base_list conns;
     struct base_list refusals;
     struct pony_round rounds[PONY_CLASSES];
+    struct pony_class_waits waits;
 };
 
 struct pony_engine {
@@ -148,6 +149,8 @@ void pony_mapper_down(void *ctx, struct pony_flow *flow, enum shm_reason reason)
 /** The link of a flow, made if it has none. NULL: a limit. */
 struct pony_link *pony_mapper_link(struct pony_engine *engine, struct pony_flow *flow);
 void pony_link_init(struct pony_link *link, struct pony_flow *flow);
+/** Tells the flow which class waits on it, where that is not the one it knows. PX-83 */
+void pony_link_reclass(struct pony_link *link);
 /** Connects an opening connection: to a flow, or to an application of this engine. */
 void pony_mapper_open(struct pony_conn *conn, const struct shm_addr *to, uint64_t now_ns);
 /** An OPEN arrived. `link` NULL: from `opener`, which is local. */
