@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/assert.h"
+#include "fuzz/support/fuzz_heap.h"
 #include "tests/support/pony_world.h"
 #include "transport/pony/protocol/state.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -19,6 +22,7 @@ enum {
 struct input {
     const uint8_t *at;
     size_t left;
+    uint32_t n_lives; /* how often an application may still be replaced */
 };
 
 static uint8_t take_byte(struct input *in)
@@ -153,50 +157,66 @@ static void scribble(struct world_app *app, struct input *in)
     area[off % (SHM_SLOTS_OFF + 64u * SHM_SLOT_BYTES)] = take_byte(in);
 }
 
+static void play(struct world *world, struct world_app *apps[2], struct input *in)
+{
+    struct shm_completion cpl;
+    uint8_t op = take_byte(in);
+    unsigned who = op >> 7;
+    switch (op % 8) {
+    case 0:
+    case 1:
+        feed_command(apps[who], in);
+        break;
+    case 2:
+    case 3:
+        feed_frames(world, in);
+        break;
+    case 4:
+        feed_packet(world, in);
+        break;
+    case 5:
+        while (world_next(apps[who], &cpl)) {
+        }
+        break;
+    case 6:
+        scribble(apps[who], in);
+        break;
+    default:
+        if ((op & 0x70) == 0x70 && in->n_lives > 0 && take_byte(in) < 16) {
+            in->n_lives--; /* attaching costs more than all else */
+            world_detach(apps[who]);
+            apps[who] = attach(world, who);
+        }
+        break;
+    }
+    (void)world_step(world);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct input in = {data, size};
-    struct world world;
-    struct world_app *apps[2];
-    struct shm_completion cpl;
-    start(&world, apps);
+    static struct world *world; /* built once; each execution begins with it as it was */
+    static struct world_app *first_apps[2];
+    struct input in = {data, size, 1};
+    fuzz_heap_enter();
+    if (world == NULL) {
+        world = malloc(sizeof(*world));
+        base_assert(world != NULL);
+        start(world, first_apps);
+        fuzz_heap_save();
+    }
+    struct world_app *apps[2] = {first_apps[0], first_apps[1]};
     while (in.left > 0) {
-        uint8_t op = take_byte(&in);
-        unsigned who = op >> 7;
-        switch (op % 8) {
-        case 0:
-        case 1:
-            feed_command(apps[who], &in);
-            break;
-        case 2:
-        case 3:
-            feed_frames(&world, &in);
-            break;
-        case 4:
-            feed_packet(&world, &in);
-            break;
-        case 5:
-            while (world_next(apps[who], &cpl)) {
-            }
-            break;
-        case 6:
-            scribble(apps[who], &in);
-            break;
-        default:
-            if ((op & 0x70) == 0x70) {
-                world_detach(apps[who]);
-                apps[who] = attach(&world, who);
-            }
-            break;
-        }
-        (void)world_step(&world);
+        play(world, apps, &in);
     }
     for (unsigned i = 0; i < 2; i++) {
         world_detach(apps[i]);
     }
-    world_run(&world, 5 * 1000 * 1000);
-    world_fini(&world);
+    world_run(world, 5 * 1000 * 1000);
+    world_fini(world);
+    fuzz_heap_leave();
+    base_assert(fuzz_heap_n_live() == 1); /* the world itself */
+    fuzz_heap_reset();
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/endian.h"
 #include "base/hash.h"
+#include "fuzz/support/fuzz_heap.h"
 #include "tests/support/test_security.h"
 #include "transport/pony/protocol/flow.h"
 #include "transport/pony/protocol/key_schedule.h"
@@ -157,6 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool is_changed = false;
     uint32_t which = size > 0 ? data[0] & 1 : 0;
     n_ups = 0;
+    fuzz_heap_enter();
     start(0);
     start(1);
     base_assert(pony_flow_get(tables[0], &addrs[1], BASE_NS_PER_S, &flow) == BASE_OK);
@@ -178,5 +180,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     base_assert(!is_changed || which == 0 || n_ups == 0);
     pony_flow_table_destroy(tables[0]);
     pony_flow_table_destroy(tables[1]);
+    fuzz_heap_leave();
+    base_assert(fuzz_heap_n_live() == 0);
+    fuzz_heap_reset();
     return 0;
 }

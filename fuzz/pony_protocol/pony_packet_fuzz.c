@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "base/endian.h"
 #include "base/hash.h"
+#include "fuzz/support/fuzz_heap.h"
 #include "tests/support/test_security.h"
 #include "transport/pony/protocol/flow.h"
 #include "transport/pony/protocol/wire.h"
@@ -19,14 +20,22 @@
 #include <string.h>
 
 enum {
-    N_KEPT = 8
+    N_KEPT = 8,
+    N_FLOWS = 4
+};
+
+/* A flow that was announced. There may be several to one peer: one end may have given up its flow
+ * and begun anew before the other end knows. */
+struct held {
+    struct pony_flow *flow;
+    uint32_t n_owned; /* packets out with an owner, which is this */
 };
 
 struct end {
     struct pony_addr addr;
     struct pony_flow_table *table;
-    struct pony_flow *flow;
-    uint32_t n_owned; /* packets out with an owner */
+    struct held held[N_FLOWS];
+    struct pony_flow *flow; /* one of them, mostly the youngest; NULL: none */
     uint32_t n_to_fill;
 };
 
@@ -43,21 +52,41 @@ static struct base_rng rngs[2];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static struct held *find_held(struct end *end, const struct pony_flow *flow)
+{
+    for (uint32_t i = 0; i < N_FLOWS; i++) {
+        if (end->held[i].flow == flow) {
+            return &end->held[i];
+        }
+    }
+    return NULL;
+}
+
+static void hold(struct end *end, struct pony_flow *flow)
+{
+    struct held *held = find_held(end, flow);
+    held = held != NULL ? held : find_held(end, NULL);
+    base_assert(held != NULL);
+    held->flow = flow;
+    end->flow = flow;
+}
+
 static bool on_fill(void *ctx, struct pony_flow *flow, struct pony_packet *packet, uint32_t room,
                     uint64_t now)
 {
-    (void)flow;
     (void)now;
     struct end *end = ctx;
     if (end->n_to_fill == 0) {
         return false;
     }
+    struct held *held = find_held(end, flow);
+    base_assert(held != NULL);
     end->n_to_fill--;
+    held->n_owned++;
     memset(packet->head + packet->head_len, 7, 100);
     packet->head_len = (uint16_t)(packet->head_len + 100);
     base_assert(room >= 100);
-    packet->owner = (struct pony_tx_msg *)(void *)end;
-    end->n_owned++;
+    packet->owner = (struct pony_tx_msg *)(void *)held;
     return true;
 }
 
@@ -77,25 +106,30 @@ static bool on_deliver(void *ctx, struct pony_flow *flow, const uint8_t *frames,
 static void on_released(void *ctx, struct pony_flow *flow, struct pony_tx_msg *owner,
                         bool was_acked)
 {
-    (void)flow;
     (void)was_acked;
-    struct end *end = ctx;
-    base_assert((void *)owner == (void *)end && end->n_owned > 0);
-    end->n_owned--;
+    struct held *held = find_held(ctx, flow);
+    base_assert(held != NULL && (void *)owner == (void *)held && held->n_owned > 0);
+    held->n_owned--;
 }
 
 static void on_up(void *ctx, struct pony_flow *flow)
 {
-    struct end *end = ctx;
-    end->flow = flow;
+    hold(ctx, flow);
 }
 
 static void on_down(void *ctx, struct pony_flow *flow, enum shm_reason reason)
 {
     struct end *end = ctx;
     base_assert(reason > SHM_REASON_NONE && reason < SHM_REASON_MAX);
-    base_assert(end->flow == flow && end->n_owned == 0);
-    end->flow = NULL;
+    struct held *held = find_held(end, flow);
+    base_assert(held != NULL && held->n_owned == 0);
+    held->flow = NULL;
+    if (end->flow == flow) {
+        end->flow = NULL;
+        for (uint32_t i = 0; i < N_FLOWS && end->flow == NULL; i++) {
+            end->flow = end->held[i].flow;
+        }
+    }
 }
 
 static const struct pony_flow_events events = {
@@ -115,7 +149,7 @@ static void start_end(uint32_t idx, uint64_t instance, bool is_secured)
     struct pony_flow_config config = {
         .instance = instance,
         .seed = instance,
-        .max_flows = 4,
+        .max_flows = N_FLOWS,
         .max_packets = 32,
         .mtu_bytes = PONY_MTU_MIN,
         .window_max_pkts = 16,
@@ -129,11 +163,17 @@ static void start_end(uint32_t idx, uint64_t instance, bool is_secured)
         .events = &events,
         .ctx = &ends[idx],
     };
-    ends[idx].flow = NULL;
-    ends[idx].n_owned = 0;
-    ends[idx].n_to_fill = 0;
-    ends[idx].addr = (struct pony_addr){.ip = {(uint8_t)(idx + 1)}, .udp_port = 1};
+    ends[idx] = (struct end){.addr = {.ip = {(uint8_t)(idx + 1)}, .udp_port = 1}};
     base_assert(pony_flow_table_create(&config, now_ns, &ends[idx].table) == BASE_OK);
+}
+
+/* As the operation layer does before it opens a connection. */
+static void get_flow(uint32_t idx)
+{
+    struct pony_flow *flow = NULL;
+    if (pony_flow_get(ends[idx].table, &ends[1 - idx].addr, now_ns, &flow) == BASE_OK) {
+        hold(&ends[idx], flow);
+    }
 }
 
 static void give(uint32_t to, const uint8_t *bytes, uint32_t len)
@@ -232,7 +272,7 @@ static void step(const uint8_t *op)
         pass((uint64_t)op[2] << (op[3] % 24));
         break;
     case 8:
-        (void)pony_flow_get(ends[idx].table, &ends[1 - idx].addr, now_ns, &ends[idx].flow);
+        get_flow(idx);
         break;
     case 9:
         if (ends[idx].flow != NULL) {
@@ -272,12 +312,13 @@ static void codec(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     codec(data, size);
+    fuzz_heap_enter();
     memset(kept, 0, sizeof(kept));
     now_ns = BASE_NS_PER_S;
     bool is_secured = size > 0 && data[0] >= 128 && pony_seal_psk.is_built;
     start_end(0, 1, is_secured);
     start_end(1, 2, is_secured);
-    (void)pony_flow_get(ends[0].table, &ends[1].addr, now_ns, &ends[0].flow);
+    get_flow(0);
     for (size_t i = 0; i + 4 <= size && i < 4096; i += 4) {
         step(data + i);
     }
@@ -288,5 +329,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     pony_flow_table_destroy(ends[0].table);
     pony_flow_table_destroy(ends[1].table);
+    fuzz_heap_leave();
+    base_assert(fuzz_heap_n_live() == 0);
+    fuzz_heap_reset();
     return 0;
 }
