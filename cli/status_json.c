@@ -86,6 +86,7 @@ static json_t *flow_json(const Pony__Control__Flow *f)
     (void)json_object_set_new(o, "cipher", text(f->cipher));
     (void)json_object_set_new(o, "key_sent", number(f->key_sent));
     (void)json_object_set_new(o, "key_received", number(f->key_received));
+    (void)json_object_set_new(o, "cluster_key", number(f->cluster_key));
     (void)json_object_set_new(o, "counters", counters(f->counters, f->n_counters));
     return o;
 }

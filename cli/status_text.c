@@ -91,14 +91,19 @@ static void add_port(struct cli_table *t, const Pony__Control__Port *p)
     add_count(t, counter(p->counters, p->n_counters, "memory_bytes"));
 }
 
-/* "psk aes-128-gcm 3/2": keys sent with and received so far; an older snapd says nothing. */
+/* "psk 7 aes-128-gcm 3/2": cluster key, keys sent with and received so far; an older snapd says
+ * nothing. */
 static void add_security(struct cli_table *t, const Pony__Control__Flow *f)
 {
     if (f->cipher[0] == '\0') {
         cli_table_add(t, "%s", f->security[0] != '\0' ? f->security : "plain");
         return;
     }
-    cli_table_add(t, "%s %s %u/%u", f->security, f->cipher, f->key_sent, f->key_received);
+    char number[16] = "";
+    if (f->cluster_key != 0) {
+        (void)snprintf(number, sizeof(number), " %u", f->cluster_key);
+    }
+    cli_table_add(t, "%s%s %s %u/%u", f->security, number, f->cipher, f->key_sent, f->key_received);
 }
 
 static void add_flow(struct cli_table *t, const Pony__Control__Flow *f)

@@ -11,9 +11,10 @@
 #include "snapd/device/loop.h"
 #include "snapd/device/route.h"
 #include "snapd/device/udp.h"
+#include "snapd/engine/proxy.h"
 #include "snapd/engine/runtime.h"
-#include "snapd/keys.h"
 #include "snapd/pony/module.h"
+#include "snapd/security.h"
 #include "snapd/version.h"
 #include "transport/pony/abi/socket_path.h"
 
@@ -100,42 +101,6 @@ static enum base_err open_device(struct daemon *d, uint32_t idx, struct snapd_de
     return BASE_OK;
 }
 
-/* Engines ask during handshakes only; the kernel's generator, once seeded, does not fail. */
-static void take_random(void *ctx, void *out, size_t n)
-{
-    (void)ctx;
-    base_assert(base_random_bytes(out, n) == BASE_OK);
-}
-
-static enum base_err load_security(struct daemon *d)
-{
-    const struct snapd_config *c = d->config;
-    struct pony_security *s = &d->security;
-    pony_security_init(s);
-    s->mode = (enum pony_security_mode)c->security_mode;
-    s->key_packets = c->key_packets;
-    s->key_ns = c->key_ns;
-    s->random = take_random;
-    if (c->cipher != SNAPD_CIPHER_AUTO) {
-        s->cipher_preferred = c->cipher == SNAPD_CIPHER_AES128_GCM ? PONY_CIPHER_AES128_GCM
-                                                                   : PONY_CIPHER_CHACHA20_POLY1305;
-        s->ciphers = (uint8_t)(1u << s->cipher_preferred);
-    }
-    if (s->mode == PONY_SECURITY_PLAIN) {
-        return BASE_OK;
-    }
-    if (!pony_seal_all[s->mode]->is_built) {
-        base_error_note("[security] mode psk: this snapd was built without OpenSSL; install "
-                        "libssl-dev and build it again");
-        return BASE_E_UNSUPPORTED;
-    }
-    BASE_TRY(snapd_keys_load(c->key_file, s));
-    base_logf(d->log, BASE_LOG_INFO, "control",
-              "flows are secured with cluster key %u (of %u in %s), %s preferred", s->psks[0].id,
-              s->n_psks, c->key_file, pony_cipher_name((enum pony_cipher)s->cipher_preferred));
-    return BASE_OK;
-}
-
 static struct pony_engine_config pony_config(const struct daemon *d, const struct snapd_dev *dev,
                                              uint64_t seed)
 {
@@ -216,11 +181,11 @@ static enum base_err make_engines(struct daemon *d)
             .n_engines = c->n_engines, .mtu_bytes = d->mtu_bytes, .slots = LOOP_SLOTS};
         BASE_TRY(snapd_loop_fabric_create(&loop, &d->fabric));
     }
-    enum base_err err = load_security(d);
+    enum base_err err = snapd_security_load(c, d->log, &d->security);
     for (uint32_t i = 0; err == BASE_OK && i < c->n_engines; i++) {
         err = make_engine(d, i);
     }
-    explicit_bzero(d->security.psks, sizeof(d->security.psks)); /* engines have what they need */
+    snapd_security_forget(&d->security); /* engines have what they need */
     BASE_TRY(err);
     tell_addresses(d);
     for (uint32_t i = 0; i < c->n_engines; i++) {
@@ -310,12 +275,45 @@ static enum base_err make_control(struct daemon *d)
     return d->netlink_fd >= 0 ? snapd_server_add_module(&d->server, &d->net) : BASE_OK;
 }
 
+/* SIGHUP: what flows are secured with is read again. What cannot be read changes nothing. PX-229 */
+static void on_hangup(void *ctx)
+{
+    struct daemon *d = ctx;
+    if (d->config->security_mode == PONY_SECURITY_PLAIN) {
+        base_logf(d->log, BASE_LOG_INFO, "control",
+                  "SIGHUP: nothing to read again in mode plain; settings are read at start only");
+        return;
+    }
+    uint32_t n_ended = 0;
+    base_error_clear_note();
+    enum base_err err = snapd_security_load(d->config, d->log, &d->security);
+    for (uint32_t i = 0; err == BASE_OK && i < d->n_engines; i++) {
+        uint32_t n = 0;
+        err = snapd_proxy_set_keys(d->engines[i], &d->security, &n);
+        n_ended += n;
+    }
+    snapd_security_forget(&d->security);
+    if (err != BASE_OK) {
+        const char *note = base_error_last_note();
+        base_logf(d->log, BASE_LOG_ERROR, "control", "SIGHUP: %s; the old keys stay in use",
+                  note[0] != '\0' ? note : base_err_text(err));
+        return;
+    }
+    base_logf(d->log, BASE_LOG_INFO, "control",
+              "SIGHUP: keys read again; %u flows ended, as theirs was taken away", n_ended);
+}
+
 static enum base_err start(struct daemon *d)
 {
     BASE_TRY(open_socket(d));
     raise_file_limit();
     const struct snapd_server_config server = {
-        .listen = &d->listen, .log = d->log, .max_sessions = d->config->max_sessions};
+        .listen = &d->listen,
+        .log = d->log,
+        .max_sessions = d->config->max_sessions,
+        .on_hangup = on_hangup,
+        .ctx = d,
+    };
     BASE_TRY(snapd_server_init(&d->server, &server));
     BASE_TRY(make_engines(d));
     return make_control(d);

@@ -68,10 +68,11 @@ static bool parse_key(const char *at, size_t n, struct pony_psk *psk)
     return true;
 }
 
+/* Packets name a key by the low 16 bits of its number. */
 static bool has_key(const struct pony_security *security, uint32_t id)
 {
     for (uint32_t i = 0; i < security->n_psks; i++) {
-        if (security->psks[i].id == id) {
+        if ((uint16_t)security->psks[i].id == (uint16_t)id) {
             return true;
         }
     }
@@ -96,8 +97,10 @@ static enum base_err take_line(const char *name, uint32_t number, const char *at
     if (!parse_key(at, n, &psk)) {
         base_error_note("%s:%u: no key; %s", name, number, remedy);
     } else if (has_key(security, psk.id)) {
-        base_error_note("%s:%u: there is a key %u already; give the new one another number", name,
-                        number, psk.id);
+        base_error_note(
+            "%s:%u: there is a key %u already, or one with the same remainder by 65536; "
+            "give the new one another number",
+            name, number, psk.id);
     } else if (security->n_psks == PONY_PSKS_MAX) {
         base_error_note("%s:%u: more than %d keys; remove those that are not in use any more", name,
                         number, PONY_PSKS_MAX);

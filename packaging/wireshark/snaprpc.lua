@@ -272,6 +272,7 @@ local f = {
     instance = ProtoField.uint64("pony.instance", "Sender's instance", base.HEX),
     features = ProtoField.uint64("pony.hello.features", "Features", base.HEX),
     reason = ProtoField.uint8("pony.reason", "Reason", base.DEC, REASONS),
+    cluster_key = ProtoField.uint16("pony.sealed.cluster_key", "Cluster key, low bits of its number"),
     generation = ProtoField.uint32("pony.sealed.generation", "Generation of the key"),
     number = ProtoField.uint64("pony.sealed.number", "Number of the packet"),
     sealed = ProtoField.bytes("pony.sealed.data", "Encrypted, and a tag"),
@@ -301,7 +302,7 @@ pony.fields = {
     f.crc, f.crc_good, f.version, f.type, f.flags, f.echo, f.unknown, f.n_sack, f.token, f.flow,
     f.seq, f.ack, f.tx_ts, f.echo_ts, f.echo_delay, f.hops, f.n_dup, f.n_ce, f.body_len, f.covered,
     f.sack, f.vmin, f.vmax, f.mtu, f.hello_flow, f.hello_token, f.instance, f.features, f.reason,
-    f.generation, f.number, f.sealed, f.frame, f.frame_type, f.frame_flags, f.frame_class, f.ordered, f.eager, f.frame_reason, f.data_len, f.conn,
+    f.cluster_key, f.generation, f.number, f.sealed, f.frame, f.frame_type, f.frame_flags, f.frame_class, f.ordered, f.eager, f.frame_reason, f.data_len, f.conn,
     f.own_conn, f.service, f.credit, f.eager_max, f.stream, f.fseq, f.msg_no, f.total, f.off,
     f.rts_no, f.n_msgs, f.data,
 }
@@ -499,6 +500,7 @@ local function dissect_sealed(buf, pinfo, tree)
     tree:add_le(f.generation, buf(0, 4))
     tree:add(f.version, buf(4, 1))
     tree:add(f.type, buf(5, 1))
+    tree:add_le(f.cluster_key, buf(6, 2))
     tree:add_le(f.token, buf(8, 8))
     tree:add_le(f.flow, buf(16, 4))
     tree:add_le(f.number, buf(20, 8))

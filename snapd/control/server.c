@@ -173,8 +173,7 @@ static void on_signal(struct snapd_server *server)
     struct signalfd_siginfo info;
     while (read(server->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGHUP) {
-            base_logf(server->config.log, BASE_LOG_INFO, "control",
-                      "SIGHUP: settings are read at start only; restart to change them");
+            server->config.on_hangup(server->config.ctx);
             continue;
         }
         base_logf(server->config.log, BASE_LOG_INFO, "control", "signal %u: stopping",

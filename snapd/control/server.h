@@ -27,6 +27,8 @@ struct snapd_server_config {
     struct snapd_listen *listen; /**< stays the caller's */
     const struct base_log *log;
     uint32_t max_sessions;
+    void (*on_hangup)(void *ctx); /**< SIGHUP came; on the control thread */
+    void *ctx;
 };
 
 struct snapd_server_counters {

@@ -211,6 +211,7 @@ static void fill_flow(const struct walk *walk, uint32_t i)
     row->cipher = text(info->seal.cipher);
     row->key_sent = info->seal.tx_generation;
     row->key_received = info->seal.rx_generation;
+    row->cluster_key = info->seal.key_id;
     row_counter(i, 0, "sent_pkts", info->sent_pkts);
     row_counter(i, 1, "received_pkts", info->received_pkts);
     row_counter(i, 2, "retransmitted_pkts", info->retransmitted_pkts);

@@ -89,6 +89,9 @@ static void add_piece(struct status *status, const Pony__Control__StatusReply *p
         status->n_secured_flows += is_up && is_secured;
         status->n_open_flows += is_up && !is_secured;
         status->n_key_changes += flow->key_sent;
+        if (is_up && is_secured && flow->cluster_key < status->least_cluster_key) {
+            status->least_cluster_key = flow->cluster_key;
+        }
     }
     status->n_conns += (uint32_t)piece->n_connections;
 }
@@ -120,6 +123,7 @@ bool status_read(const char *socket, struct status *status)
 {
     static uint8_t bytes[PONY_CONTROL_MAX_BYTES];
     memset(status, 0, sizeof(*status));
+    status->least_cluster_key = UINT32_MAX;
     int fd = connect_to(socket);
     if (fd < 0) {
         return false;

@@ -28,9 +28,10 @@ struct status {
     uint64_t instance;
     uint32_t n_engines, n_ports, n_flows, n_conns;
     struct status_port ports[STATUS_PORTS_MAX];
-    uint32_t n_secured_flows; /**< up, and their packets are sealed */
-    uint32_t n_open_flows;    /**< up, and they are not */
-    uint32_t n_key_changes;   /**< of all flows, in what is sent */
+    uint32_t n_secured_flows;   /**< up, and their packets are sealed */
+    uint32_t n_open_flows;      /**< up, and they are not */
+    uint32_t least_cluster_key; /**< of the secured flows; UINT32_MAX: there are none */
+    uint32_t n_key_changes;     /**< of all flows, in what is sent */
     uint64_t engine_busy_ns;
 
     struct {

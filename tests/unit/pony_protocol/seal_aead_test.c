@@ -72,6 +72,7 @@ static void start(enum pony_cipher cipher)
     setup.tx_secret = secrets[1];
     setup.rx_secret = secrets[0];
     assert_true(pony_aead_flow_set_keys(&ends.b, &setup));
+    ends.a.tx.first_key_id = 0x5678;
 }
 
 static int setup(void **state)
@@ -116,7 +117,7 @@ static uint32_t seal(struct pony_aead_flow *from, uint8_t *at)
                                 .payload_len = sizeof(payload),
                                 .now_ns = ends.now_ns};
     struct pony_aead_setup limits = {.key_packets = KEY_PACKETS, .now_ns = ends.now_ns};
-    pony_aead_tx_rotate(from, &limits, KEY_NS);
+    pony_aead_tx_rotate(from, &limits, KEY_NS, NULL);
     return pony_aead_seal(from, &out, at);
 }
 
@@ -143,16 +144,17 @@ static void what_is_sealed_opens_to_the_same(void **state)
     struct pony_sealed_outer outer;
     struct pony_wire_hdr hdr;
     const uint8_t *body;
-    uint8_t seen = 1;
+    struct pony_sealed_note note = {1, 1};
     assert_int_equal(pony_sealed_decode_outer(&versions, packet, len, &outer), PONY_WIRE_OK);
-    assert_int_equal(pony_sealed_decode_inner(&outer, plain, len - 44, &hdr, &seen, &body),
+    assert_int_equal(pony_sealed_decode_inner(&outer, plain, len - 44, &hdr, &note, &body),
                      PONY_WIRE_OK);
     assert_int_equal(hdr.type, PONY_WIRE_DATA);
     assert_int_equal(hdr.seq, 17);
     assert_int_equal(hdr.token, UINT64_C(0x1122334455667788));
     assert_int_equal(hdr.sack[0], 3);
     assert_int_equal(hdr.body_len, 107);
-    assert_int_equal(seen, 0);
+    assert_int_equal(note.seen, 0);
+    assert_int_equal(note.first_key_id, 0x5678);
     assert_string_equal((const char *)body, "frames");
     assert_string_equal((const char *)body + 30, "an application's bytes");
 }
@@ -164,9 +166,9 @@ static void what_was_decrypted_is_checked_like_any_packet(void **state)
     const struct pony_sealed_outer outer = {.version = PONY_WIRE_VERSION_MAX};
     struct pony_wire_hdr hdr = {.type = PONY_WIRE_DATA, .n_sack = 2, .body_len = 5, .sack = {1, 1}};
     uint8_t good[128] = {0};
-    uint8_t seen;
+    struct pony_sealed_note note;
     const uint8_t *body;
-    uint32_t len = pony_sealed_encode_inner(&hdr, 9, good) + 5;
+    uint32_t len = pony_sealed_encode_inner(&hdr, &(struct pony_sealed_note){9, 0x1234}, good) + 5;
 
     static const struct {
         uint32_t at;
@@ -188,22 +190,21 @@ static void what_was_decrypted_is_checked_like_any_packet(void **state)
         {28, 4},
         {28, 6},
         {29, 1},
-        {30, 1},
-        {31, 1},
         {40, 0},
     };
 
-    assert_int_equal(pony_sealed_decode_inner(&outer, good, len, &hdr, &seen, &body), PONY_WIRE_OK);
-    assert_int_equal(seen, 9);
+    assert_int_equal(pony_sealed_decode_inner(&outer, good, len, &hdr, &note, &body), PONY_WIRE_OK);
+    assert_int_equal(note.seen, 9);
+    assert_int_equal(note.first_key_id, 0x1234);
     for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
         uint8_t bad[128];
         memcpy(bad, good, sizeof(bad));
         bad[lies[i].at] = lies[i].value;
-        assert_int_not_equal(pony_sealed_decode_inner(&outer, bad, len, &hdr, &seen, &body),
+        assert_int_not_equal(pony_sealed_decode_inner(&outer, bad, len, &hdr, &note, &body),
                              PONY_WIRE_OK);
     }
     for (uint32_t cut = 1; cut <= len; cut++) {
-        assert_int_not_equal(pony_sealed_decode_inner(&outer, good, len - cut, &hdr, &seen, &body),
+        assert_int_not_equal(pony_sealed_decode_inner(&outer, good, len - cut, &hdr, &note, &body),
                              PONY_WIRE_OK);
     }
 }
@@ -420,6 +421,95 @@ static void an_ended_flow_leaves_no_secret(void **state)
     assert_int_not_equal(open_packet(&ends.b, packet, len, plain), PONY_SEAL_OK);
 }
 
+static const uint8_t rekey[PONY_HASH_BYTES] = {9, 9, 9};
+static const struct pony_aead_move move = {.key_id = 0x10002, .rekey = rekey};
+
+static void move_tx(struct pony_aead_flow *flow)
+{
+    const struct pony_aead_setup limits = {.key_packets = KEY_PACKETS, .now_ns = ends.now_ns};
+    pony_aead_tx_rotate(flow, &limits, KEY_NS, &move);
+}
+
+static enum pony_seal_verdict open_moved(const uint8_t *packet, uint32_t len,
+                                         const struct pony_aead_move *to, uint8_t *plain)
+{
+    struct pony_sealed_outer outer;
+    assert_int_equal(pony_sealed_decode_outer(&versions, packet, len, &outer), PONY_WIRE_OK);
+    struct pony_seal_in in = {.outer = &outer, .packet = packet, .len = len, .now_ns = ends.now_ns};
+    return pony_aead_open_moved(&ends.b, &in, to, plain);
+}
+
+/* PX-228 */
+static void a_flow_moves_to_another_cluster_key(void **state)
+{
+    (void)state;
+    uint8_t before[PACKET_MAX];
+    uint8_t after[PACKET_MAX];
+    uint8_t plain[PACKET_MAX];
+    uint32_t before_len = seal(&ends.a, before);
+    move_tx(&ends.a);
+    assert_int_equal(ends.a.tx.key_id, move.key_id);
+    uint32_t after_len = seal(&ends.a, after);
+    struct pony_sealed_outer outer;
+    assert_int_equal(pony_sealed_decode_outer(&versions, after, after_len, &outer), PONY_WIRE_OK);
+    assert_int_equal(outer.key_id, 2);
+    assert_int_equal(outer.generation, 1);
+    assert_int_equal(open_moved(after, after_len, &move, plain), PONY_SEAL_OK);
+    assert_int_equal(ends.b.rx.key_id, move.key_id);
+    assert_int_equal(open_packet(&ends.b, before, before_len, plain), PONY_SEAL_OK);
+    for (int i = 0; i < 3; i++) { /* and on from there, as ever */
+        ends.a.tx.seen = (uint8_t)ends.a.tx.generation;
+        ends.a.tx.key_end = 0;
+        after_len = seal(&ends.a, after);
+        assert_int_equal(open_packet(&ends.b, after, after_len, plain), PONY_SEAL_OK);
+    }
+    assert_int_equal(ends.b.rx.generation, 4);
+}
+
+/* PX-228: nothing is moved by who does not have the other key. */
+static void a_move_with_a_wrong_key_changes_nothing(void **state)
+{
+    (void)state;
+    static const uint8_t wrong[PONY_HASH_BYTES] = {9, 9, 8};
+    const struct pony_aead_move lie = {.key_id = move.key_id, .rekey = wrong};
+    uint8_t packet[PACKET_MAX];
+    uint8_t plain[PACKET_MAX];
+    move_tx(&ends.a);
+    uint32_t len = seal(&ends.a, packet);
+    assert_int_equal(open_moved(packet, len, &lie, plain), PONY_SEAL_FORGED);
+    assert_int_equal(open_packet(&ends.b, packet, len, plain), PONY_SEAL_FORGED);
+    assert_int_equal(ends.b.rx.generation, 0);
+    assert_int_equal(ends.b.rx.key_id, 0);
+    assert_int_equal(open_moved(packet, len, &move, plain), PONY_SEAL_OK);
+}
+
+/* The ordinary next key is still good after that. */
+static void after_a_failed_move_the_next_key_is_the_ordinary_one(void **state)
+{
+    (void)state;
+    uint8_t packet[PACKET_MAX];
+    uint8_t plain[PACKET_MAX];
+    ends.a.tx.key_end = 0;
+    uint32_t len = seal(&ends.a, packet);
+    assert_int_equal(open_moved(packet, len, &move, plain), PONY_SEAL_FORGED);
+    assert_int_equal(open_packet(&ends.b, packet, len, plain), PONY_SEAL_OK);
+    assert_int_equal(ends.b.rx.generation, 1);
+}
+
+/* PX-224, PX-228 */
+static void a_move_waits_until_the_peer_has_the_present_key(void **state)
+{
+    (void)state;
+    ends.a.tx.generation = 1;
+    ends.a.tx.seen = 0;
+    move_tx(&ends.a);
+    assert_int_equal(ends.a.tx.generation, 1);
+    assert_int_equal(ends.a.tx.key_id, 0);
+    ends.a.tx.seen = 1;
+    move_tx(&ends.a);
+    assert_int_equal(ends.a.tx.key_id, move.key_id);
+}
+
 int main(void)
 {
     if (CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free) != 1) {
@@ -451,6 +541,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(sealing_opening_and_changing_keys_allocate_nothing,
                                         setup_chacha, teardown),
         cmocka_unit_test_setup_teardown(an_ended_flow_leaves_no_secret, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flow_moves_to_another_cluster_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flow_moves_to_another_cluster_key, setup_chacha,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_move_with_a_wrong_key_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(after_a_failed_move_the_next_key_is_the_ordinary_one, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_move_waits_until_the_peer_has_the_present_key, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,9 @@ static void a_number_names_one_key(void **state)
     (void)state;
     assert_int_equal(parse("5 " HEX32 HEX32 "\n5 " HEX32 HEX32 "\n"), BASE_E_INVALID);
     assert_note_has("keys:2: there is a key 5 already");
+    assert_int_equal(parse("5 " HEX32 HEX32 "\n65541 " HEX32 HEX32 "\n"), BASE_E_INVALID);
+    assert_note_has("keys:2: there is a key 65541 already");
+    assert_int_equal(parse("5 " HEX32 HEX32 "\n65540 " HEX32 HEX32 "\n"), BASE_OK);
 }
 
 static void there_is_at_least_one_key_and_at_most_eight(void **state)

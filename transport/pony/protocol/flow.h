@@ -73,6 +73,16 @@ void pony_flow_table_destroy(struct pony_flow_table *table);
 BASE_MUST_USE enum base_err pony_flow_get(struct pony_flow_table *table, const struct pony_addr *to,
                                           uint64_t now_ns, struct pony_flow **flow);
 
+/**
+ * Other cluster keys from now on (seal.h, set_keys): flows that stand on one that is gone end, with
+ * SHM_REASON_SECURITY, the others are told of the new ones at once.
+ *
+ * @param n_ended  how many did; may be NULL
+ */
+BASE_MUST_USE enum base_err pony_flows_set_keys(struct pony_flow_table *table,
+                                                const struct pony_security *security,
+                                                uint32_t *n_ended);
+
 /** Counts users (connections). A flow without any is closed after idle_ns. */
 void pony_flow_add_user(struct pony_flow *flow);
 void pony_flow_del_user(struct pony_flow *flow, uint64_t now_ns);

@@ -34,6 +34,29 @@ enum base_err pony_flow_get(struct pony_flow_table *table, const struct pony_add
     return BASE_OK;
 }
 
+enum base_err pony_flows_set_keys(struct pony_flow_table *table,
+                                  const struct pony_security *security, uint32_t *n_ended)
+{
+    uint32_t n = 0;
+    struct pony_flow *flow;
+    BASE_TRY(table->seal_ops->set_keys(table->seal, security));
+    for (uint32_t i = 0; (flow = base_pool_next(&table->flows, &i)) != NULL; i++) {
+        if (flow->state == PONY_FLOW_ENDING) {
+            continue;
+        }
+        if (table->seal_ops->check_flow(table->seal, flow->idx) != PONY_SEAL_OK) {
+            pony_flow_kill(flow, SHM_REASON_SECURITY, true);
+            n++;
+        } else if (flow->state == PONY_FLOW_UP) {
+            pony_flow_probe(flow);
+        }
+    }
+    if (n_ended != NULL) {
+        *n_ended = n;
+    }
+    return BASE_OK;
+}
+
 void pony_flow_add_user(struct pony_flow *flow)
 {
     flow->n_users++;

@@ -347,6 +347,7 @@ static bool open_packet(struct pony_flow *flow, const struct pony_seal_in *in)
         [PONY_SEAL_OLD_KEY] = PONY_FLOW_C_DROP_OLD_KEY,
         [PONY_SEAL_REPLAYED] = PONY_FLOW_C_DROP_REPLAYED,
         [PONY_SEAL_BUSY] = PONY_FLOW_C_DROP_SECURITY,
+        [PONY_SEAL_GONE] = PONY_FLOW_C_DROP_SECURITY,
     };
     struct pony_flow_table *table = flow->table;
     if (!flow->has_peer || flow->state == PONY_FLOW_ENDING) {
@@ -389,15 +390,15 @@ static void on_sealed(struct pony_flow_table *table, struct pony_arrival *arriva
     if (!open_packet(flow, &sealed)) {
         return;
     }
-    uint8_t seen = 0;
+    struct pony_sealed_note note = {0};
     verdict = pony_sealed_decode_inner(&outer, table->opened,
                                        in->len - PONY_SEALED_OUTER_BYTES - PONY_SEALED_TAG_BYTES,
-                                       &hdr, &seen, &arrival->body);
+                                       &hdr, &note, &arrival->body);
     if (verdict != PONY_WIRE_OK) {
         count_verdict(table, verdict);
         return;
     }
-    table->seal_ops->on_seen(table->seal, flow->idx, seen);
+    table->seal_ops->on_note(table->seal, flow->idx, &note);
     arrival->hdr = &hdr;
     handlers[flow->state][hdr.type](flow, arrival);
     arrival->hdr = NULL;

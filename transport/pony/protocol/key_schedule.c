@@ -79,6 +79,7 @@ void pony_psk_keys_derive(const uint8_t *psk, struct pony_psk_keys *keys)
     pony_kdf_extract(salt, psk, root);
     pony_kdf_expand(root, "pony hello", nothing, keys->hello);
     pony_kdf_expand(root, "pony mix", nothing, keys->mix);
+    pony_kdf_expand(root, "pony rekey", nothing, keys->rekey);
     OPENSSL_cleanse(root, sizeof(root));
 }
 
@@ -100,6 +101,14 @@ void pony_traffic_next(uint8_t *secret)
     pony_kdf_expand(secret, "pony next", nothing, next);
     memcpy(secret, next, sizeof(next));
     OPENSSL_cleanse(next, sizeof(next));
+}
+
+void pony_traffic_mix(uint8_t *secret, const uint8_t *rekey)
+{
+    uint8_t mixed[PONY_HASH_BYTES];
+    pony_kdf_extract(rekey, secret, mixed);
+    memcpy(secret, mixed, sizeof(mixed));
+    OPENSSL_cleanse(mixed, sizeof(mixed));
 }
 
 void pony_traffic_keys(const uint8_t *secret, size_t key_bytes, uint8_t *key, uint8_t *iv)

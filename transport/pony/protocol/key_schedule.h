@@ -45,6 +45,7 @@ void pony_kdf_extract(const uint8_t *salt, const uint8_t *input, uint8_t *out);
 struct pony_psk_keys {
     uint8_t hello[PONY_HASH_BYTES]; /**< MAC of HELLO and HELLO_OK */
     uint8_t mix[PONY_HASH_BYTES];   /**< enters the key agreement */
+    uint8_t rekey[PONY_HASH_BYTES]; /**< enters the keys of a flow that is moved to it */
 };
 
 void pony_psk_keys_derive(const uint8_t *psk, struct pony_psk_keys *keys);
@@ -65,6 +66,8 @@ void pony_sender_keys_derive(const uint8_t *master, const uint8_t *transcript,
 
 /** Secret of the next generation; the old one cannot be computed from it. In place. */
 void pony_traffic_next(uint8_t *secret);
+/** Makes the secret of a generation stand on another cluster key (its `rekey`). In place. */
+void pony_traffic_mix(uint8_t *secret, const uint8_t *rekey);
 /** Key (key_bytes of it) and start value of the nonces of a generation. */
 void pony_traffic_keys(const uint8_t *secret, size_t key_bytes, uint8_t *key, uint8_t *iv);
 

@@ -22,6 +22,8 @@ struct psk_flow {
     EVP_PKEY *private_key; /**< until the flow is up */
     uint32_t key_id;       /**< that our HELLO or HELLO_OK names; 0: neither went out yet */
     bool has_begun, has_keys;
+    bool is_gone;         /**< stands on a cluster key that was taken away */
+    uint32_t move_key_id; /**< cluster key to send with from the next packet on; 0: as now */
     uint8_t peer[PONY_HELLO_DESCRIPTION_BYTES]; /**< whom the keys are shared with */
     uint8_t confirm_tx[PONY_HASH_BYTES], confirm_rx[PONY_HASH_BYTES];
 };
@@ -35,6 +37,9 @@ struct pony_seal {
     uint32_t n_agreements; /**< allowed now */
     uint64_t refilled_ns;
 };
+
+/** NULL: we do not have it. */
+const struct pony_psk_keys *pony_psk_find(const struct pony_seal *seal, uint32_t id);
 
 /** handshake_psk.c: these slots of struct pony_seal_ops. */
 bool pony_psk_begin(struct pony_seal *seal, uint32_t idx, const struct pony_seal_self *self);

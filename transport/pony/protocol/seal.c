@@ -70,6 +70,7 @@ const char *pony_seal_verdict_text(enum pony_seal_verdict verdict)
         [PONY_SEAL_OLD_KEY] = "a key that is over or not begun",
         [PONY_SEAL_REPLAYED] = "a packet seen before",
         [PONY_SEAL_BUSY] = "too many handshakes at once",
+        [PONY_SEAL_GONE] = "its cluster key was taken away",
     };
     return verdict < sizeof(texts) / sizeof(texts[0]) ? texts[verdict] : "?";
 }

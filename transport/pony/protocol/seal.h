@@ -65,7 +65,8 @@ enum pony_seal_verdict {
     PONY_SEAL_FORGED,    /**< the tag is wrong */
     PONY_SEAL_OLD_KEY,   /**< a generation that is over or not begun */
     PONY_SEAL_REPLAYED,  /**< seen already, or too old to tell */
-    PONY_SEAL_BUSY       /**< more key agreements than may be; again later */
+    PONY_SEAL_BUSY,      /**< more key agreements than may be; again later */
+    PONY_SEAL_GONE       /**< the cluster key that it stands on was taken away */
 };
 
 /** What HELLO and HELLO_OK of a flow say of its own end; constant from begin() on. */
@@ -104,6 +105,8 @@ struct pony_seal_in {
 struct pony_seal_info {
     const char *cipher; /**< "aes-128-gcm"; "" in the open */
     uint32_t tx_generation, rx_generation;
+    uint32_t
+        key_id; /**< cluster key that both directions stand on; the older one of two; 0: none */
 };
 
 struct pony_seal;
@@ -146,8 +149,15 @@ struct pony_seal_ops {
     /** Opens a packet into `plain`: [in->len - PONY_SEALED_OUTER_BYTES - PONY_SEALED_TAG_BYTES]. */
     enum pony_seal_verdict (*open)(struct pony_seal *seal, uint32_t idx,
                                    const struct pony_seal_in *in, uint8_t *plain);
-    /** Low byte of the newest generation that the peer says it has received. */
-    void (*on_seen)(struct pony_seal *seal, uint32_t idx, uint8_t seen);
+    /** What a packet whose tag was right says of the peer's keys. */
+    void (*on_note)(struct pony_seal *seal, uint32_t idx, const struct pony_sealed_note *note);
+
+    /** Other cluster keys from now on (nothing else of `security` counts). Flows move to the first
+     *  one when their peers have it, too. Errors  BASE_E_INVALID: nothing has changed;
+     *  BASE_E_UNSUPPORTED: this mode has none. */
+    enum base_err (*set_keys)(struct pony_seal *seal, const struct pony_security *security);
+    /** PONY_SEAL_GONE: set_keys() took away the key that it stands on; it must end. */
+    enum pony_seal_verdict (*check_flow)(const struct pony_seal *seal, uint32_t idx);
 
     void (*info)(const struct pony_seal *seal, uint32_t idx, struct pony_seal_info *info);
 };

@@ -118,6 +118,8 @@ bool pony_aead_flow_set_keys(struct pony_aead_flow *flow, const struct pony_aead
     tx->seen = 0;
     tx->key_end = tx->next_number + setup->key_packets;
     tx->key_start_ns = setup->now_ns;
+    tx->key_id = setup->key_id;
+    rx->key_id = setup->key_id;
     memcpy(rx->secret, setup->rx_secret, PONY_HASH_BYTES);
     rx->generation = 0;
     rx->old_until_ns = 0;
@@ -134,16 +136,21 @@ bool pony_aead_flow_set_keys(struct pony_aead_flow *flow, const struct pony_aead
 }
 
 void pony_aead_tx_rotate(struct pony_aead_flow *flow, const struct pony_aead_setup *limits,
-                         uint64_t key_ns)
+                         uint64_t key_ns, const struct pony_aead_move *move)
 {
     struct pony_aead_tx *tx = &flow->tx;
-    /* PX-224 */
-    bool is_due = tx->next_number >= tx->key_end || limits->now_ns - tx->key_start_ns >= key_ns;
+    /* PX-224, PX-228 */
+    bool is_due = move != NULL || tx->next_number >= tx->key_end ||
+                  limits->now_ns - tx->key_start_ns >= key_ns;
     if (!is_due || tx->seen != (uint8_t)tx->generation) {
         return;
     }
     struct pony_aead_setup setup = {.cipher = flow->cipher};
     pony_traffic_next(tx->secret);
+    if (move != NULL) {
+        pony_traffic_mix(tx->secret, move->rekey);
+        tx->key_id = move->key_id;
+    }
     base_assert(set_key(&tx->key, &setup, tx->secret, 1));
     tx->generation++;
     tx->key_end = tx->next_number + limits->key_packets;
@@ -172,14 +179,16 @@ uint32_t pony_aead_seal(struct pony_aead_flow *flow, const struct pony_seal_out 
     const struct pony_sealed_outer outer = {
         .generation = tx->generation,
         .version = out->hdr->version,
+        .key_id = (uint16_t)tx->key_id,
         .token = out->hdr->token,
         .dst_flow = out->hdr->dst_flow,
         .number = tx->next_number++,
     };
+    const struct pony_sealed_note note = {(uint8_t)flow->rx.generation, tx->first_key_id};
     uint8_t nonce[PONY_AEAD_IV_BYTES];
     uint8_t *text = at + PONY_SEALED_OUTER_BYTES;
     pony_sealed_encode_outer(&outer, at);
-    uint32_t len = pony_sealed_encode_inner(out->hdr, (uint8_t)flow->rx.generation, text);
+    uint32_t len = pony_sealed_encode_inner(out->hdr, &note, text);
     if (out->body_len > 0) {
         memcpy(text + len, out->body, out->body_len);
         len += out->body_len;
@@ -250,4 +259,32 @@ enum pony_seal_verdict pony_aead_open(struct pony_aead_flow *flow, const struct 
         promote(flow, in->now_ns);
     }
     return PONY_SEAL_OK;
+}
+
+static void set_next_key(struct pony_aead_flow *flow)
+{
+    struct pony_aead_rx *rx = &flow->rx;
+    const struct pony_aead_setup setup = {.cipher = flow->cipher};
+    base_assert(set_key(&rx->keys[(rx->generation + 1) % PONY_RX_KEYS], &setup, rx->secret, 0));
+}
+
+/* PX-228 */
+enum pony_seal_verdict pony_aead_open_moved(struct pony_aead_flow *flow,
+                                            const struct pony_seal_in *in,
+                                            const struct pony_aead_move *move, uint8_t *plain)
+{
+    struct pony_aead_rx *rx = &flow->rx;
+    uint8_t unmoved[PONY_HASH_BYTES];
+    memcpy(unmoved, rx->secret, sizeof(unmoved));
+    pony_traffic_mix(rx->secret, move->rekey);
+    set_next_key(flow);
+    enum pony_seal_verdict verdict = pony_aead_open(flow, in, plain);
+    if (verdict == PONY_SEAL_OK) {
+        rx->key_id = move->key_id;
+    } else {
+        memcpy(rx->secret, unmoved, sizeof(unmoved));
+        set_next_key(flow);
+    }
+    OPENSSL_cleanse(unmoved, sizeof(unmoved));
+    return verdict;
 }

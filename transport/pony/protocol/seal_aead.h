@@ -44,6 +44,8 @@ struct pony_aead_tx {
     uint64_t next_number;  /**< never goes back */
     uint64_t key_end;      /**< packet number at which a new key is due */
     uint64_t key_start_ns; /**< when the present key began */
+    uint32_t key_id;       /**< cluster key that the present one stands on */
+    uint16_t first_key_id; /**< what packets say of our first one */
 };
 
 struct pony_aead_rx {
@@ -51,6 +53,7 @@ struct pony_aead_rx {
     uint8_t secret[PONY_HASH_BYTES];         /**< of the next generation */
     uint32_t generation;                     /**< newest with a packet whose tag was right */
     uint64_t old_until_ns;                   /**< the generation before is accepted so long */
+    uint32_t key_id;                         /**< cluster key that the present one stands on */
     struct pony_replay_window window;
 };
 
@@ -75,15 +78,23 @@ struct pony_aead_setup {
     enum pony_cipher cipher;
     const uint8_t *tx_secret, *rx_secret; /**< of generation 0 */
     uint64_t key_packets, now_ns;
+    uint32_t key_id; /**< cluster key */
 };
 
 /** Begins with new keys in both directions; packet numbers to be sent go on. Another cipher than
  *  before may allocate. False: no memory; the flow has no keys then. */
 bool pony_aead_flow_set_keys(struct pony_aead_flow *flow, const struct pony_aead_setup *setup);
 
-/** Goes to the next key if it is time and the peer has the present one. */
+/** The cluster key that a flow is to be moved to. */
+struct pony_aead_move {
+    uint32_t key_id;
+    const uint8_t *rekey; /**< struct pony_psk_keys */
+};
+
+/** Goes to the next key if it is time, or there is a `move` (else NULL), and the peer has the
+ *  present one. */
 void pony_aead_tx_rotate(struct pony_aead_flow *flow, const struct pony_aead_setup *limits,
-                         uint64_t key_ns);
+                         uint64_t key_ns, const struct pony_aead_move *move);
 
 /** See struct pony_seal_ops.seal. */
 uint32_t pony_aead_seal(struct pony_aead_flow *flow, const struct pony_seal_out *out, uint8_t *at);
@@ -91,5 +102,11 @@ uint32_t pony_aead_seal(struct pony_aead_flow *flow, const struct pony_seal_out 
 /** See struct pony_seal_ops.open. */
 enum pony_seal_verdict pony_aead_open(struct pony_aead_flow *flow, const struct pony_seal_in *in,
                                       uint8_t *plain);
+
+/** The same for the first packet of the next generation, when that says that it stands on another
+ *  cluster key. Nothing has changed unless its tag is right. */
+enum pony_seal_verdict pony_aead_open_moved(struct pony_aead_flow *flow,
+                                            const struct pony_seal_in *in,
+                                            const struct pony_aead_move *move, uint8_t *plain);
 
 #endif

@@ -41,16 +41,12 @@ static void psk_destroy(struct pony_seal *seal)
     free(seal);
 }
 
-static bool is_good(const struct pony_security *security)
+/* Packets name them by their low 16 bits. PX-210 */
+static bool are_keys_good(const struct pony_security *security)
 {
-    if (security->n_psks == 0 || security->n_psks > PONY_PSKS_MAX || security->random == NULL ||
-        security->key_packets == 0 || security->key_ns == 0 ||
-        (security->ciphers >> security->cipher_preferred & 1) == 0) {
-        return false;
-    }
-    for (uint32_t i = 0; i < security->n_psks; i++) {
+    for (uint32_t i = 0; i < security->n_psks && i < PONY_PSKS_MAX; i++) {
         for (uint32_t j = 0; j < i; j++) {
-            if (security->psks[i].id == security->psks[j].id) {
+            if ((uint16_t)security->psks[i].id == (uint16_t)security->psks[j].id) {
                 return false;
             }
         }
@@ -58,8 +54,25 @@ static bool is_good(const struct pony_security *security)
             return false;
         }
     }
-    return security->cipher_preferred > PONY_CIPHER_NONE &&
-           security->cipher_preferred < PONY_CIPHER_MAX;
+    return security->n_psks > 0 && security->n_psks <= PONY_PSKS_MAX;
+}
+
+static bool is_good(const struct pony_security *security)
+{
+    return are_keys_good(security) && security->random != NULL && security->key_packets > 0 &&
+           security->key_ns > 0 && security->cipher_preferred > PONY_CIPHER_NONE &&
+           security->cipher_preferred < PONY_CIPHER_MAX &&
+           (security->ciphers >> security->cipher_preferred & 1) != 0;
+}
+
+static void take_keys(struct pony_seal *seal, const struct pony_security *security)
+{
+    OPENSSL_cleanse(seal->keys, sizeof(seal->keys));
+    seal->security.n_psks = security->n_psks;
+    for (uint32_t i = 0; i < security->n_psks; i++) {
+        seal->security.psks[i].id = security->psks[i].id;
+        pony_psk_keys_derive(security->psks[i].key, &seal->keys[i]);
+    }
 }
 
 static enum base_err make(struct pony_seal *seal, const struct pony_security *security)
@@ -69,10 +82,8 @@ static enum base_err make(struct pony_seal *seal, const struct pony_security *se
         bool is_wanted = (security->ciphers >> i & 1) != 0;
         BASE_ENSURE(!is_wanted || seal->aead.ciphers[i] != NULL, BASE_E_UNSUPPORTED);
     }
-    for (uint32_t i = 0; i < security->n_psks; i++) {
-        pony_psk_keys_derive(security->psks[i].key, &seal->keys[i]);
-        OPENSSL_cleanse(seal->security.psks[i].key, PONY_PSK_BYTES);
-    }
+    OPENSSL_cleanse(seal->security.psks, sizeof(seal->security.psks));
+    take_keys(seal, security);
     seal->flows = calloc(seal->n_slots, sizeof(*seal->flows));
     BASE_ENSURE(seal->flows != NULL, BASE_E_NOMEM);
     for (uint32_t i = 0; i < seal->n_slots; i++) {
@@ -110,26 +121,116 @@ static void psk_up(struct pony_seal *seal, uint32_t idx)
     seal->flows[idx].private_key = NULL;
 }
 
+/* To be sent with from the next packet on, if the peer has the present key. PX-228 */
+static bool find_move(const struct pony_seal *seal, uint32_t key_id, struct pony_aead_move *move)
+{
+    const struct pony_psk_keys *keys = key_id != 0 ? pony_psk_find(seal, key_id) : NULL;
+    if (keys != NULL) {
+        *move = (struct pony_aead_move){.key_id = key_id, .rekey = keys->rekey};
+    }
+    return keys != NULL;
+}
+
 static uint32_t psk_seal(struct pony_seal *seal, uint32_t idx, const struct pony_seal_out *out,
                          uint8_t *at)
 {
-    struct pony_aead_flow *aead = &seal->flows[idx].aead;
+    struct psk_flow *flow = &seal->flows[idx];
     const struct pony_aead_setup limits = {.key_packets = seal->security.key_packets,
                                            .now_ns = out->now_ns};
-    pony_aead_tx_rotate(aead, &limits, seal->security.key_ns);
-    return pony_aead_seal(aead, out, at);
+    struct pony_aead_move move;
+    bool is_moving = find_move(seal, flow->move_key_id, &move);
+    pony_aead_tx_rotate(&flow->aead, &limits, seal->security.key_ns, is_moving ? &move : NULL);
+    if (flow->aead.tx.key_id == flow->move_key_id) {
+        flow->move_key_id = 0;
+    }
+    return pony_aead_seal(&flow->aead, out, at);
+}
+
+/* Ours with these low bits and a higher number; 0: none. Keys only go up. */
+static uint32_t find_higher(const struct pony_seal *seal, uint16_t low, uint32_t key_id)
+{
+    for (uint32_t i = 0; i < seal->security.n_psks; i++) {
+        uint32_t id = seal->security.psks[i].id;
+        if ((uint16_t)id == low && id > key_id) {
+            return id;
+        }
+    }
+    return 0;
 }
 
 static enum pony_seal_verdict psk_open(struct pony_seal *seal, uint32_t idx,
                                        const struct pony_seal_in *in, uint8_t *plain)
 {
     struct psk_flow *flow = &seal->flows[idx];
-    return flow->has_keys ? pony_aead_open(&flow->aead, in, plain) : PONY_SEAL_FORGED;
+    struct pony_aead_rx *rx = &flow->aead.rx;
+    struct pony_aead_move move;
+    if (!flow->has_keys) {
+        return PONY_SEAL_FORGED;
+    }
+    bool is_next = in->outer->generation == rx->generation + 1;
+    if (!is_next || in->outer->key_id == (uint16_t)rx->key_id ||
+        !find_move(seal, find_higher(seal, in->outer->key_id, rx->key_id), &move)) {
+        return pony_aead_open(&flow->aead, in, plain);
+    }
+    return pony_aead_open_moved(&flow->aead, in, &move, plain);
 }
 
-static void psk_on_seen(struct pony_seal *seal, uint32_t idx, uint8_t seen)
+/* The peer has a newer one if it sends with it, or names it as its first. */
+static void psk_on_note(struct pony_seal *seal, uint32_t idx, const struct pony_sealed_note *note)
 {
-    seal->flows[idx].aead.tx.seen = seen;
+    struct psk_flow *flow = &seal->flows[idx];
+    struct pony_aead_tx *tx = &flow->aead.tx;
+    tx->seen = note->seen;
+    if (flow->aead.rx.key_id > tx->key_id) {
+        flow->move_key_id = flow->aead.rx.key_id;
+    } else if (note->first_key_id != (uint16_t)tx->key_id) {
+        flow->move_key_id = find_higher(seal, note->first_key_id, tx->key_id);
+    }
+}
+
+/* Was key `id` there before, the same? */
+static bool is_kept(const struct pony_seal *before, const struct pony_seal *after, uint32_t id)
+{
+    const struct pony_psk_keys *old = pony_psk_find(before, id);
+    const struct pony_psk_keys *new = pony_psk_find(after, id);
+    return old != NULL &&
+           new != NULL &&CRYPTO_memcmp(old->hello, new->hello, sizeof(old->hello)) == 0;
+}
+
+static void look_at_flow(const struct pony_seal *before, struct pony_seal *seal,
+                         struct psk_flow *flow)
+{
+    const struct pony_aead_flow *aead = &flow->aead;
+    flow->aead.tx.first_key_id = (uint16_t)seal->security.psks[0].id;
+    flow->move_key_id = 0; /* the peer's next packet says it again */
+    if (flow->has_keys) {
+        flow->is_gone = flow->is_gone || !is_kept(before, seal, aead->tx.key_id) ||
+                        !is_kept(before, seal, aead->rx.key_id);
+    }
+    if (flow->key_id != 0 && !is_kept(before, seal, flow->key_id)) {
+        flow->is_gone = flow->is_gone || (flow->has_keys && flow->private_key != NULL);
+        flow->key_id = 0; /* its next HELLO names another one */
+    }
+}
+
+/* PX-229 */
+static enum base_err psk_set_keys(struct pony_seal *seal, const struct pony_security *security)
+{
+    BASE_ENSURE(are_keys_good(security), BASE_E_INVALID);
+    struct pony_seal before = *seal;
+    take_keys(seal, security);
+    for (uint32_t i = 0; i < seal->n_slots; i++) {
+        if (seal->flows[i].has_begun) {
+            look_at_flow(&before, seal, &seal->flows[i]);
+        }
+    }
+    OPENSSL_cleanse(&before, sizeof(before));
+    return BASE_OK;
+}
+
+static enum pony_seal_verdict psk_check_flow(const struct pony_seal *seal, uint32_t idx)
+{
+    return seal->flows[idx].is_gone ? PONY_SEAL_GONE : PONY_SEAL_OK;
 }
 
 static void psk_info(const struct pony_seal *seal, uint32_t idx, struct pony_seal_info *info)
@@ -139,6 +240,7 @@ static void psk_info(const struct pony_seal *seal, uint32_t idx, struct pony_sea
         .cipher = pony_cipher_name(flow->has_keys ? flow->aead.cipher : PONY_CIPHER_NONE),
         .tx_generation = flow->aead.tx.generation,
         .rx_generation = flow->aead.rx.generation,
+        .key_id = flow->has_keys ? base_min_u32(flow->aead.tx.key_id, flow->aead.rx.key_id) : 0,
     };
 }
 
@@ -160,6 +262,8 @@ const struct pony_seal_ops pony_seal_psk = {
     .agree = pony_psk_agree,
     .seal = psk_seal,
     .open = psk_open,
-    .on_seen = psk_on_seen,
+    .on_note = psk_on_note,
+    .set_keys = psk_set_keys,
+    .check_flow = psk_check_flow,
     .info = psk_info,
 };

@@ -10,7 +10,7 @@ enum {
     AT_GENERATION = 0,
     AT_VERSION = 4,
     AT_TYPE = 5,
-    AT_ZERO = 6,
+    AT_KEY_ID = 6,
     AT_TOKEN = 8,
     AT_DST_FLOW = 16,
     AT_NUMBER = 20
@@ -31,7 +31,7 @@ enum {
     IN_N_DUP = 25,
     IN_N_CE = 26,
     IN_BODY_LEN = 28,
-    IN_ZERO = 30
+    IN_FIRST_KEY = 30
 };
 
 void pony_sealed_encode_outer(const struct pony_sealed_outer *outer, uint8_t *at)
@@ -39,7 +39,7 @@ void pony_sealed_encode_outer(const struct pony_sealed_outer *outer, uint8_t *at
     base_store_u32(at + AT_GENERATION, outer->generation);
     at[AT_VERSION] = outer->version;
     at[AT_TYPE] = PONY_WIRE_SEALED;
-    base_store_u16(at + AT_ZERO, 0);
+    base_store_u16(at + AT_KEY_ID, outer->key_id);
     base_store_u64(at + AT_TOKEN, outer->token);
     base_store_u32(at + AT_DST_FLOW, outer->dst_flow);
     base_store_u64(at + AT_NUMBER, outer->number);
@@ -54,6 +54,7 @@ enum pony_wire_verdict pony_sealed_decode_outer(const struct pony_wire_versions 
     }
     outer->generation = base_load_u32(data + AT_GENERATION);
     outer->version = data[AT_VERSION];
+    outer->key_id = base_load_u16(data + AT_KEY_ID);
     outer->token = base_load_u64(data + AT_TOKEN);
     outer->dst_flow = base_load_u32(data + AT_DST_FLOW);
     outer->number = base_load_u64(data + AT_NUMBER);
@@ -63,15 +64,16 @@ enum pony_wire_verdict pony_sealed_decode_outer(const struct pony_wire_versions 
     if (outer->version < versions->min || outer->version > versions->max) {
         return PONY_WIRE_VERSION;
     }
-    return base_load_u16(data + AT_ZERO) == 0 ? PONY_WIRE_OK : PONY_WIRE_FLAGS;
+    return PONY_WIRE_OK;
 }
 
-uint32_t pony_sealed_encode_inner(const struct pony_wire_hdr *hdr, uint8_t seen, uint8_t *at)
+uint32_t pony_sealed_encode_inner(const struct pony_wire_hdr *hdr,
+                                  const struct pony_sealed_note *note, uint8_t *at)
 {
     at[IN_TYPE] = hdr->type;
     at[IN_FLAGS] = hdr->flags;
     at[IN_N_SACK] = hdr->n_sack;
-    at[IN_SEEN] = seen;
+    at[IN_SEEN] = note->seen;
     base_store_u32(at + IN_SEQ, hdr->seq);
     base_store_u32(at + IN_ACK, hdr->ack);
     base_store_u32(at + IN_TX_TS, hdr->tx_ts);
@@ -81,7 +83,7 @@ uint32_t pony_sealed_encode_inner(const struct pony_wire_hdr *hdr, uint8_t seen,
     at[IN_N_DUP] = hdr->n_dup;
     base_store_u16(at + IN_N_CE, hdr->n_ce);
     base_store_u16(at + IN_BODY_LEN, hdr->body_len);
-    base_store_u16(at + IN_ZERO, 0);
+    base_store_u16(at + IN_FIRST_KEY, note->first_key_id);
     for (uint32_t i = 0; i < hdr->n_sack; i++) {
         base_store_u64(at + PONY_SEALED_INNER_BYTES + 8 * (size_t)i, hdr->sack[i]);
     }
@@ -111,8 +113,8 @@ static void load_inner(const struct pony_sealed_outer *outer, const uint8_t *at,
 
 enum pony_wire_verdict pony_sealed_decode_inner(const struct pony_sealed_outer *outer,
                                                 const uint8_t *data, uint32_t len,
-                                                struct pony_wire_hdr *hdr, uint8_t *seen,
-                                                const uint8_t **body)
+                                                struct pony_wire_hdr *hdr,
+                                                struct pony_sealed_note *note, const uint8_t **body)
 {
     if (len < PONY_SEALED_INNER_BYTES) {
         return PONY_WIRE_SHORT;
@@ -125,7 +127,7 @@ enum pony_wire_verdict pony_sealed_decode_inner(const struct pony_sealed_outer *
     if (len < hdr_len) {
         return PONY_WIRE_SHORT;
     }
-    if (hdr->body_len != len - hdr_len || base_load_u16(data + IN_ZERO) != 0) {
+    if (hdr->body_len != len - hdr_len) {
         return PONY_WIRE_LENGTH;
     }
     for (uint32_t i = 0; i < hdr->n_sack; i++) {
@@ -141,7 +143,8 @@ enum pony_wire_verdict pony_sealed_decode_inner(const struct pony_sealed_outer *
         verdict = PONY_WIRE_FLAGS;
     }
     if (verdict == PONY_WIRE_OK) {
-        *seen = data[IN_SEEN];
+        note->seen = data[IN_SEEN];
+        note->first_key_id = base_load_u16(data + IN_FIRST_KEY);
         *body = data + hdr_len;
     }
     return verdict;

@@ -28,6 +28,7 @@ enum {
 struct pony_sealed_outer {
     uint32_t generation; /**< of the key: how often the sender has changed it */
     uint8_t version;
+    uint16_t key_id; /**< low bits of the number of the cluster key that it stands on */
     uint64_t token;
     uint32_t dst_flow;
     uint64_t number; /**< of the packet: never twice on a flow, whatever the key */
@@ -40,14 +41,20 @@ enum pony_wire_verdict pony_sealed_decode_outer(const struct pony_wire_versions 
                                                 const uint8_t *data, uint32_t len,
                                                 struct pony_sealed_outer *outer);
 
+/** What a sender says of keys inside each packet. */
+struct pony_sealed_note {
+    uint8_t seen;          /**< low byte of the newest generation that it has received */
+    uint16_t first_key_id; /**< low bits of the number of its first cluster key */
+};
+
 /**
  * Writes header and SACK words, to be encrypted, to `at`. hdr->token, dst_flow, version and
  * covered_len are not in there: the first three are readable, the tag covers all.
  *
- * @param seen  low byte of the newest generation that the sender has received
- * @return      bytes written: PONY_SEALED_INNER_BYTES + 8 * n_sack
+ * @return  bytes written: PONY_SEALED_INNER_BYTES + 8 * n_sack
  */
-uint32_t pony_sealed_encode_inner(const struct pony_wire_hdr *hdr, uint8_t seen, uint8_t *at);
+uint32_t pony_sealed_encode_inner(const struct pony_wire_hdr *hdr,
+                                  const struct pony_sealed_note *note, uint8_t *at);
 
 /**
  * Reads and checks what was decrypted.
@@ -57,7 +64,8 @@ uint32_t pony_sealed_encode_inner(const struct pony_wire_hdr *hdr, uint8_t seen,
  */
 enum pony_wire_verdict pony_sealed_decode_inner(const struct pony_sealed_outer *outer,
                                                 const uint8_t *data, uint32_t len,
-                                                struct pony_wire_hdr *hdr, uint8_t *seen,
+                                                struct pony_wire_hdr *hdr,
+                                                struct pony_sealed_note *note,
                                                 const uint8_t **body);
 
 enum {
