@@ -10,7 +10,8 @@
  *          "full" or "empty"
  * Threads  one producer, one consumer; neither ever waits
  * Memory   slots from the heap at init
- * Order    R1/A1 publish slots to the consumer, R2/A2 give slots back to the producer
+ * Order    R1/A1 publish slots to the consumer, R2/A2 give slots back to the producer;
+ *          tests/model/ring.pml
  */
 #include "base/compiler.h"
 #include "base/error.h"

@@ -9,7 +9,8 @@
  *
  * Checked by spin: the consumer never stays asleep while items are published (an invalid end
  * state), takes no item that was not published (assert), and everything ends.
- * With -DNO_FENCE the lost wake-up must be found: this shows that the model can fail.
+ * With -DNO_FENCE (no total order of store and load) and with -DNO_LOOK (sleeps without looking
+ * once more) the lost wake-up must be found: this shows that the model can fail.
  */
 
 #define N 3
@@ -86,7 +87,9 @@ active proctype consumer()
         :: else ->
             store_asleep(true);
             FENCE_ASLEEP;
+#ifndef NO_LOOK
             see = tail; /* look once more */
+#endif
             if
             :: see > taken -> skip
             :: else -> atomic { bell -> bell = false } /* sleep */

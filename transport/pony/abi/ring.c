@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/pony/abi/ring.h"
 
-/* The labels A1/R1 to A4/R4 and S1/S2 are listed in docs/shm-abi.md; tests/model/doorbell.pml models
- * the sleep protocol. Cursors that a sleeper may wait for are stored and is_asleep is loaded with
+/* The labels A1/R1 to A4/R4 and S1/S2 are listed in docs/shm-abi.md; the models in
+ * tests/model/ are of the sleep protocol (doorbell.pml) and of slots and cursors (ring.pml). Cursors that a sleeper may wait for are stored and is_asleep is loaded with
  * seq_cst: the single total order of these accesses is the fence between "publish, then look whether
  * the other sleeps" and "say that I sleep, then look whether something was published". */
 

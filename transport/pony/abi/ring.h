@@ -18,7 +18,7 @@
  * Threads  one per end
  * Sleeping a side that wants to sleep sets is_asleep and looks once more; the other publishes and
  *          reads is_asleep. These four accesses are seq_cst, which is the fence that the protocol
- *          needs. Labels A1/R1.. in docs/shm-abi.md; model in tests/model/doorbell.pml
+ *          needs. Labels A1/R1.. in docs/shm-abi.md; models in tests/model/
  */
 
 /** Copies from shared memory to private memory, once: the barrier keeps the compiler from reading
