@@ -63,6 +63,7 @@ static struct pair *make_classes(bool is_local, struct watch *watch)
     for (unsigned i = 0; i <= pair->server_host; i++) {
         struct pony_engine_config config = world_config(&pair->world, i);
         config.congestion_control = "fixed";
+        config.flows_per_peer = 1;
         world_start(&pair->world, i, &config);
     }
     app.tx_bytes = 4 << 20;
@@ -299,6 +300,7 @@ static struct pair *make_star(struct watch *watch)
     for (unsigned i = 0; i <= PONY_CLASSES; i++) {
         struct pony_engine_config config = world_config(&pair->world, i);
         config.congestion_control = "fixed";
+        config.flows_per_peer = 1;
         world_start(&pair->world, i, &config);
     }
     app.rx_bytes = 8 << 20;

@@ -240,13 +240,14 @@ static void hello_is_written_and_read(void **state)
         .flow = 0xfffffffe,
         .token = UINT64_MAX,
         .instance = 5,
-        .features = UINT64_C(1) << 63,
+        .features = UINT64_C(1) << 55,
+        .slot = PONY_WIRE_SLOTS - 1,
     };
     struct pony_wire_hello out;
     memset(&out, 0, sizeof(out));
     pony_wire_encode_hello(&in, body);
     assert_true(pony_wire_decode_hello(body, sizeof(body), &out));
-    assert_memory_equal(&in, &out, sizeof(in));
+    assert_memory_equal(&in, &out, offsetof(struct pony_wire_hello, slot) + 1);
     assert_false(pony_wire_decode_hello(body, sizeof(body) - 1, &out));
 }
 
@@ -264,6 +265,11 @@ static void hello_needs_an_instance_and_ordered_versions(void **state)
     assert_false(pony_wire_decode_hello(body, sizeof(body), &hello));
     body[0] = 0;
     assert_false(pony_wire_decode_hello(body, sizeof(body), &hello));
+    body[0] = 1;
+    body[31] = PONY_WIRE_SLOTS; /* PX-90 */
+    assert_false(pony_wire_decode_hello(body, sizeof(body), &hello));
+    body[31] = PONY_WIRE_SLOTS - 1;
+    assert_true(pony_wire_decode_hello(body, sizeof(body), &hello));
 }
 
 static void end_is_written_and_read(void **state)

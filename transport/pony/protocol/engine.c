@@ -25,6 +25,8 @@ void pony_engine_config_init(struct pony_engine_config *config)
         .max_conns = 65536,
         .max_packets = 16384,
         .window_max_pkts = 1024,
+        .flows_per_peer = 4,
+        .conns_per_flow = 16384,
         .rto_min_ns = 2 * MS,
         .rto_max_ns = 500 * MS,
         .keepalive_ns = 1000 * MS,
@@ -100,6 +102,7 @@ enum base_err pony_engine_create(const struct pony_engine_config *config, uint64
     BASE_ENSURE(config->instance != 0 && config->max_conns > 0 && config->max_flows > 0,
                 BASE_E_INVALID);
     BASE_ENSURE(config->max_conns <= UINT32_C(1) << 24, BASE_E_INVALID);
+    BASE_ENSURE(config->flows_per_peer > 0 && config->conns_per_flow > 0, BASE_E_INVALID);
     struct pony_engine *made = calloc(1, sizeof(*made));
     BASE_ENSURE(made != NULL, BASE_E_NOMEM);
     made->config = *config;

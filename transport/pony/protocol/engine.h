@@ -29,6 +29,8 @@ struct pony_engine_config {
     uint32_t mtu_bytes; /**< UDP payload */
     uint32_t max_apps, max_flows, max_conns, max_packets;
     uint32_t window_max_pkts; /**< per flow, <= 1024 */
+    uint32_t flows_per_peer;  /**< of all classes together, >= 1; 1: classes share a flow */
+    uint32_t conns_per_flow;  /**< more get another flow, as far as there may be one */
     uint64_t rto_min_ns, rto_max_ns, keepalive_ns, dead_ns, hello_timeout_ns, idle_ns;
     bool full_checksum;
     uint8_t version_min, version_max;     /**< wire versions; 0: this release's (flow.h) */

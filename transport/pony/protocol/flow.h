@@ -69,9 +69,20 @@ BASE_MUST_USE enum base_err pony_flow_table_create(const struct pony_flow_config
                                                    uint64_t now_ns, struct pony_flow_table **table);
 void pony_flow_table_destroy(struct pony_flow_table *table);
 
-/** The flow to that engine: the one there is, or a new one that begins its handshake. */
+/** The first flow (slot 0) to that engine: the one there is, or a new one that begins its handshake. */
 BASE_MUST_USE enum base_err pony_flow_get(struct pony_flow_table *table, const struct pony_addr *to,
                                           uint64_t now_ns, struct pony_flow **flow);
+/** The same for any slot, < PONY_WIRE_SLOTS: flows of two engines differ by it. PX-90 */
+BASE_MUST_USE enum base_err pony_flow_get_slot(struct pony_flow_table *table,
+                                               const struct pony_addr *to, uint8_t slot,
+                                               uint64_t now_ns, struct pony_flow **flow);
+/** Walks the flows to that engine that can be used, or will be: `flow` NULL begins; NULL: the end. */
+struct pony_flow *pony_flow_next_to(struct pony_flow_table *table, const struct pony_addr *to,
+                                    const struct pony_flow *flow);
+uint8_t pony_flow_slot(const struct pony_flow *flow);
+uint32_t pony_flow_n_users(const struct pony_flow *flow);
+/** Lately its window, which cannot grow any more, was what kept it from sending. */
+bool pony_flow_is_limited(const struct pony_flow *flow, uint64_t now_ns);
 
 /**
  * Other cluster keys from now on (seal.h, set_keys): flows that stand on one that is gone end, with
@@ -139,7 +150,7 @@ struct pony_flow_info {
     uint32_t flow;
     struct pony_addr peer;
     const char *state;
-    uint32_t version, mtu_bytes, inflight_pkts, users;
+    uint32_t slot, version, mtu_bytes, inflight_pkts, users;
     uint64_t srtt_ns, rto_ns;
     double cwnd_pkts;
     uint64_t sent_pkts, received_pkts, retransmitted_pkts, timeouts, duplicates, dropped;

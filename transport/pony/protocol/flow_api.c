@@ -8,11 +8,17 @@
 enum base_err pony_flow_get(struct pony_flow_table *table, const struct pony_addr *to,
                             uint64_t now_ns, struct pony_flow **out)
 {
+    return pony_flow_get_slot(table, to, 0, now_ns, out);
+}
+
+enum base_err pony_flow_get_slot(struct pony_flow_table *table, const struct pony_addr *to,
+                                 uint8_t slot, uint64_t now_ns, struct pony_flow **out)
+{
     *out = NULL;
     struct pony_flow *half_open = NULL;
     base_list_foreach (link, pony_flow_bucket(table, to)) {
         struct pony_flow *flow = base_list_entry(link, struct pony_flow, addr_link);
-        if (!pony_addr_equal(&flow->peer, to)) {
+        if (flow->slot != slot || !pony_addr_equal(&flow->peer, to)) {
             continue;
         }
         if (flow->state != PONY_FLOW_HELLO_RECEIVED) {
@@ -25,7 +31,7 @@ enum base_err pony_flow_get(struct pony_flow_table *table, const struct pony_add
     if (flow != NULL) {
         pony_flow_set_state(flow, PONY_FLOW_HELLO_SENT); /* the peer's HELLO is kept: PX-17 */
     } else {
-        flow = pony_flow_new(table, to, PONY_FLOW_HELLO_SENT, now_ns);
+        flow = pony_flow_new(table, to, slot, PONY_FLOW_HELLO_SENT, now_ns);
     }
     BASE_ENSURE(flow != NULL, BASE_E_LIMIT);
     flow->is_announced = true;
@@ -57,6 +63,35 @@ enum base_err pony_flows_set_keys(struct pony_flow_table *table,
     return BASE_OK;
 }
 
+struct pony_flow *pony_flow_next_to(struct pony_flow_table *table, const struct pony_addr *to,
+                                    const struct pony_flow *flow)
+{
+    struct base_list *bucket = pony_flow_bucket(table, to);
+    struct base_list *link = flow != NULL ? flow->addr_link.next : bucket->next;
+    for (; link != bucket; link = link->next) {
+        struct pony_flow *it = base_list_entry(link, struct pony_flow, addr_link);
+        if (it->state != PONY_FLOW_HELLO_RECEIVED && pony_addr_equal(&it->peer, to)) {
+            return it;
+        }
+    }
+    return NULL;
+}
+
+uint8_t pony_flow_slot(const struct pony_flow *flow)
+{
+    return flow->slot;
+}
+
+uint32_t pony_flow_n_users(const struct pony_flow *flow)
+{
+    return flow->n_users;
+}
+
+bool pony_flow_is_limited(const struct pony_flow *flow, uint64_t now_ns)
+{
+    return flow->limited_ns != 0 && now_ns - flow->limited_ns < PONY_FLOW_LIMITED_NS;
+}
+
 void pony_flow_add_user(struct pony_flow *flow)
 {
     flow->n_users++;
@@ -71,7 +106,7 @@ void pony_flow_del_user(struct pony_flow *flow, uint64_t now_ns)
     flow->n_users--;
     flow->last_use_ns = now_ns;
     if (flow->n_users == 0 && flow->state == PONY_FLOW_UP) {
-        pony_flow_arm(flow, now_ns + flow->table->config.idle_ns);
+        pony_flow_arm(flow, now_ns + pony_flow_idle_ns(flow));
     }
 }
 
@@ -137,6 +172,7 @@ bool pony_flows_next_info(const struct pony_flow_table *table, uint32_t *cursor,
         .flow = flow->number,
         .peer = flow->peer,
         .state = state_name(flow->state),
+        .slot = flow->slot,
         .version = flow->version,
         .mtu_bytes = flow->tx_mtu,
         .inflight_pkts = flow->sent.n_inflight,

@@ -165,6 +165,7 @@ static void emit_hello(struct pony_flow *flow, enum pony_wire_type type, uint64_
         .token = flow->token,
         .instance = table->config.instance,
         .features = table->seal_ops->features,
+        .slot = flow->slot,
     };
     uint8_t *packet = head + PONY_HEAD_ROOM - PONY_WIRE_HDR_BYTES;
     pony_wire_encode_hello(&hello, head + PONY_HEAD_ROOM);

@@ -103,6 +103,7 @@ enum {
     PONY_FLOW_BURST_PKTS = 44,     /**< one flow's turn: what one UDP_SEGMENT call may carry */
     PONY_FLOW_BURST_BYTES = 64000, /**< likewise */
     PONY_FLOW_MAX_FLOWS = 65536,   /**< a flow's number has 16 bits of index */
+    PONY_FLOW_PER_ADDR_MAX = 64,   /**< flows with one address: four of ours, 16 slots each */
     PONY_FLOW_HELLO_FULL = 2,      /**< HELLOs of full size before 1200 bytes are tried */
     PONY_FLOW_SILENT_MIN = 3,      /**< unanswered attempts before a flow may be called dead */
     PONY_FLOW_REO_MAX = 8          /**< reordering guard: 1..8 quarters of srtt */
@@ -110,6 +111,7 @@ enum {
 
 #define PONY_FLOW_HELLO_FIRST_NS UINT64_C(20000000) /* first repetition of a HELLO */
 #define PONY_FLOW_MTU_WAIT_NS    UINT64_C(20000000) /* for the answer to a padded PROBE, at least */
+#define PONY_FLOW_LIMITED_NS     UINT64_C(1000000000) /* how long "lately" is */
 #define PONY_FLOW_HELLO_MAX_NS   UINT64_C(200000000)
 
 struct pony_flow {
@@ -126,6 +128,7 @@ struct pony_flow {
     uint32_t number;    /**< generation << 16 | idx: what peers call it */
     uint64_t token;     /**< peers must show it */
     uint32_t first_seq; /**< of our packets: in every HELLO and HELLO_OK */
+    uint8_t slot;       /**< which of the flows between the two engines. PX-90 */
     uint32_t n_users;
     bool is_announced; /**< the operation layer knows it */
     void *user_data;
@@ -174,6 +177,7 @@ struct pony_flow {
     uint64_t pace_next_ns;  /**< no data before */
     uint64_t last_rx_ns;    /**< valid packet of any kind */
     uint64_t last_use_ns;   /**< data or probe, either way, or a user leaving */
+    uint64_t limited_ns;    /**< when the largest window was last full; 0: never */
     uint64_t owed_since_ns; /**< since when an answer is owed to us; UINT64_MAX: none is */
     uint64_t probe_sent_ns;
     uint32_t n_probes;     /**< sent, since anything was received */
@@ -232,7 +236,7 @@ static inline void pony_flow_count(struct pony_flow_table *table, enum pony_flow
 
 /** A new flow in `state`, in the table. NULL: the limit; half-open ones gave way already. */
 struct pony_flow *pony_flow_new(struct pony_flow_table *table, const struct pony_addr *peer,
-                                enum pony_flow_state state, uint64_t now_ns);
+                                uint8_t slot, enum pony_flow_state state, uint64_t now_ns);
 /** The only writer of flow->state. */
 void pony_flow_set_state(struct pony_flow *flow, enum pony_flow_state state);
 /** By its number; NULL when there is none. */
@@ -311,6 +315,8 @@ bool pony_flow_next_mtu_probe(struct pony_flow *flow, uint64_t now_ns, struct po
 /** UDP payload of a retained packet if it were sent now, without SACK words. */
 uint32_t pony_flow_packet_bytes(const struct pony_flow *flow, const struct pony_tx_packet *packet);
 
+/** How long it may be without users. PX-52, PX-93 */
+uint64_t pony_flow_idle_ns(const struct pony_flow *flow);
 /** Makes sure that the flow's timer fires at `deadline_ns` or before. */
 void pony_flow_arm(struct pony_flow *flow, uint64_t deadline_ns);
 /** An answer is owed to us from now on (if none was). */

@@ -443,19 +443,22 @@ void pony_flows_on_unreachable(struct pony_flow_table *table, const struct pony_
 {
     (void)now_ns;
     struct pony_flow *doomed = NULL;
-    base_list_foreach (link, pony_flow_bucket(table, to)) {
-        struct pony_flow *flow = base_list_entry(link, struct pony_flow, addr_link);
-        if (!pony_addr_equal(&flow->peer, to)) {
-            continue;
+    do {
+        if (doomed != NULL) {
+            pony_flow_kill(doomed, SHM_REASON_UNREACHABLE, false);
+            doomed = NULL;
         }
-        if (flow->state == PONY_FLOW_HELLO_SENT) {
-            doomed = flow;
-        } else if (flow->state == PONY_FLOW_UP) {
-            flow->is_doubted = true;
-            pony_flow_probe(flow);
+        base_list_foreach (link, pony_flow_bucket(table, to)) {
+            struct pony_flow *flow = base_list_entry(link, struct pony_flow, addr_link);
+            if (!pony_addr_equal(&flow->peer, to)) {
+                continue;
+            }
+            if (flow->state == PONY_FLOW_HELLO_SENT) {
+                doomed = flow;
+            } else if (flow->state == PONY_FLOW_UP) {
+                flow->is_doubted = true;
+                pony_flow_probe(flow);
+            }
         }
-    }
-    if (doomed != NULL) {
-        pony_flow_kill(doomed, SHM_REASON_UNREACHABLE, false);
-    }
+    } while (doomed != NULL);
 }

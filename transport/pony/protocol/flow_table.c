@@ -160,7 +160,7 @@ static bool begin_seal(struct pony_flow *flow)
 }
 
 struct pony_flow *pony_flow_new(struct pony_flow_table *table, const struct pony_addr *peer,
-                                enum pony_flow_state state, uint64_t now_ns)
+                                uint8_t slot, enum pony_flow_state state, uint64_t now_ns)
 {
     const struct pony_flow_config *config = &table->config;
     if ((state == PONY_FLOW_HELLO_RECEIVED && table->n_half_open >= table->max_half_open) ||
@@ -177,6 +177,9 @@ struct pony_flow *pony_flow_new(struct pony_flow_table *table, const struct pony
     flow->number = (base_pool_gen(flow) >> 1) << 16 | idx;
     flow->token = make_token(table);
     flow->peer = *peer;
+    flow->slot = slot;
+    /* Flows to one engine leave from different ports, so that they take different paths. PX-91 */
+    flow->path = (uint16_t)(slot / PONY_WIRE_SLOTS_PER_CLASS + slot % PONY_WIRE_SLOTS_PER_CLASS);
     /* Shortly before the wrap: tokens keep strangers out, and what wraps early is tested. PX-20 */
     flow->first_seq = UINT32_MAX - (uint32_t)base_rng_below(&table->rng, 4096);
     if (!begin_seal(flow)) {
@@ -300,11 +303,28 @@ static void bury(struct pony_flow *flow, enum shm_reason reason, bool is_peer_to
     }
 }
 
+/* What one flow has found out about its peer the others to the same address ask at once. PX-92 */
+static void doubt_siblings(const struct pony_flow *flow)
+{
+    base_list_foreach (link, pony_flow_bucket(flow->table, &flow->peer)) {
+        struct pony_flow *it = base_list_entry(link, struct pony_flow, addr_link);
+        bool is_sibling = it->state == PONY_FLOW_UP && it->peer_instance == flow->peer_instance &&
+                          pony_addr_equal(&it->peer, &flow->peer);
+        if (is_sibling && !it->is_doubted) {
+            it->is_doubted = true;
+            pony_flow_probe(it);
+        }
+    }
+}
+
 void pony_flow_kill(struct pony_flow *flow, enum shm_reason reason, bool is_peer_told)
 {
     struct pony_flow_table *table = flow->table;
     base_assert(flow->state != PONY_FLOW_ENDING);
     end_flow(flow);
+    if (reason == SHM_REASON_PEER_DEAD || reason == SHM_REASON_PEER_RESTARTED) {
+        doubt_siblings(flow);
+    }
     struct base_list left;
     base_list_init(&left);
     pony_sent_window_drain(&flow->sent, &left);

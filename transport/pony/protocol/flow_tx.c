@@ -239,7 +239,13 @@ static bool next_data(struct pony_flow *flow, uint64_t now_ns, struct pony_packe
     if ((is_open || flow->may_exceed) && resend(flow, now_ns, out)) {
         return true;
     }
-    return is_open && fill(flow, now_ns, out);
+    if (is_open && fill(flow, now_ns, out)) {
+        return true;
+    }
+    if (pony_sent_window_span(&flow->sent) >= flow->table->config.window_max_pkts) {
+        flow->limited_ns = now_ns;
+    }
+    return false;
 }
 
 static bool next_of_up(struct pony_flow *flow, uint64_t now_ns, struct pony_packet_out *out)

@@ -173,23 +173,28 @@ static void refuse(struct pony_flow_table *table, const struct pony_arrival *arr
     }
 }
 
-/* The flow that a HELLO from there is for; NULL: a new one must be made. Old ones are probed. */
+/* The flow that a HELLO from there is for; NULL: a new one must be made. Old ones are probed: those
+ * of the same slot, and those of another life. PX-19, PX-90
+ * `n_flows`: how many there are with that address. */
 static struct pony_flow *find_for_hello(struct pony_flow_table *table, const struct pony_addr *from,
-                                        const struct pony_wire_hello *hello)
+                                        const struct pony_wire_hello *hello, uint32_t *n_flows)
 {
     struct pony_flow *found = NULL;
+    *n_flows = 0;
     base_list_foreach (link, pony_flow_bucket(table, from)) {
         struct pony_flow *flow = base_list_entry(link, struct pony_flow, addr_link);
         if (!pony_addr_equal(&flow->peer, from)) {
             continue;
         }
-        if (is_same_peer(flow, hello)) {
+        ++*n_flows;
+        bool is_same_slot = flow->slot == hello->slot;
+        if (is_same_slot && is_same_peer(flow, hello)) {
             return flow;
         }
-        if (flow->state == PONY_FLOW_UP) {
+        if (flow->state != PONY_FLOW_UP) {
+            found = is_same_slot ? flow : found;
+        } else if (is_same_slot || flow->peer_instance != hello->instance) {
             pony_flow_probe(flow); /* the peer forgot it, or somebody lies: its answer tells */
-        } else {
-            found = flow;
         }
     }
     return found;
@@ -199,10 +204,15 @@ static struct pony_flow *find_for_hello(struct pony_flow_table *table, const str
 static void take_hello(struct pony_flow_table *table, const struct pony_arrival *arrival,
                        const struct pony_wire_hello *hello, uint8_t version)
 {
-    struct pony_flow *flow = find_for_hello(table, &arrival->in->from, hello);
+    uint32_t n_flows;
+    struct pony_flow *flow = find_for_hello(table, &arrival->in->from, hello, &n_flows);
     bool is_new = flow == NULL;
     if (is_new) {
-        flow = pony_flow_new(table, &arrival->in->from, PONY_FLOW_HELLO_RECEIVED, arrival->now_ns);
+        /* One address, which proved to be there, has no more of the table than this. PX-94 */
+        flow = n_flows >= PONY_FLOW_PER_ADDR_MAX
+                   ? NULL
+                   : pony_flow_new(table, &arrival->in->from, hello->slot, PONY_FLOW_HELLO_RECEIVED,
+                                   arrival->now_ns);
         if (flow == NULL) {
             refuse(table, arrival, hello, SHM_REASON_NO_MEMORY);
             return;
@@ -260,8 +270,8 @@ void pony_flow_on_hello_ok(struct pony_flow *flow, const struct pony_arrival *ar
     struct pony_flow_table *table = flow->table;
     if (!pony_wire_decode_hello(arrival->body, arrival->hdr->covered_len, &hello) ||
         hello.version_min != hello.version_max || choose_version(table, &hello) == 0 ||
-        hello.mtu_bytes < PONY_MTU_MIN || hello.mtu_bytes > table->config.mtu_bytes ||
-        hello.mtu_bytes != arrival->in->len) {
+        hello.slot != flow->slot || hello.mtu_bytes < PONY_MTU_MIN ||
+        hello.mtu_bytes > table->config.mtu_bytes || hello.mtu_bytes != arrival->in->len) {
         pony_flow_count(table, PONY_FLOW_C_DROP_HELLO);
         return;
     }
@@ -286,7 +296,7 @@ void pony_flow_on_hello_ok_again(struct pony_flow *flow, const struct pony_arriv
 {
     struct pony_wire_hello hello;
     if (!pony_wire_decode_hello(arrival->body, arrival->hdr->covered_len, &hello) ||
-        !is_same_peer(flow, &hello)) {
+        hello.slot != flow->slot || !is_same_peer(flow, &hello)) {
         pony_flow_count(flow->table, PONY_FLOW_C_DROP_HELLO);
         return;
     }
@@ -361,7 +371,7 @@ void pony_flow_come_up(struct pony_flow *flow, uint64_t now_ns)
     kill_rivals(flow);
     flow->is_announced = true;
     pony_flow_count(table, PONY_FLOW_C_FLOWS_UP);
-    pony_flow_arm(flow, now_ns + base_min_u64(table->config.keepalive_ns, table->config.idle_ns));
+    pony_flow_arm(flow, now_ns + base_min_u64(table->config.keepalive_ns, pony_flow_idle_ns(flow)));
     if (flow->pmtu.next_ns != UINT64_MAX && flow->n_users > 0) {
         pony_flow_arm(flow, flow->pmtu.next_ns);
     }

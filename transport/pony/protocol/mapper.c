@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* Connections on flows: all connections between two engines share one flow; connections between
- * applications of one engine share none, their frames go straight across. */
+/* Connections on flows: all connections of a class between two engines share one flow, until it is
+ * full. Connections between applications of one engine share none, their frames go straight across. */
 
 void pony_link_init(struct pony_link *link, struct pony_flow *flow)
 {
@@ -52,6 +52,94 @@ static bool is_other_life(const struct pony_conn *conn)
            conn->expected_instance != pony_flow_peer_instance(conn->link->flow);
 }
 
+/* The flows to one engine, as a new connection of a class sees them. */
+struct choice {
+    struct pony_flow *least;      /* of the class: has the fewest connections, */
+    struct pony_flow *least_open; /* among those that are not full, */
+    struct pony_flow *least_any;  /* of all classes */
+    uint64_t n_users;             /* of the class */
+    uint32_t n_flows;             /* of all classes */
+    uint32_t used;                /* bit per slot */
+};
+
+static void note_least(struct pony_flow **least, struct pony_flow *flow)
+{
+    if (*least == NULL || pony_flow_n_users(flow) < pony_flow_n_users(*least)) {
+        *least = flow;
+    }
+}
+
+/* Full: it has its share of connections, or its window cannot carry more. PX-93 */
+static bool is_full(const struct pony_engine *engine, const struct pony_flow *flow)
+{
+    return pony_flow_n_users(flow) >= engine->config.conns_per_flow ||
+           pony_flow_is_limited(flow, engine->now_ns);
+}
+
+static struct choice look_at_flows(struct pony_engine *engine, const struct pony_addr *peer,
+                                   uint32_t class)
+{
+    struct choice choice = {0};
+    struct pony_flow *own[PONY_WIRE_SLOTS_PER_CLASS] = {0};
+    struct pony_flow *flow = NULL;
+    while ((flow = pony_flow_next_to(engine->flows, peer, flow)) != NULL) {
+        uint32_t slot = pony_flow_slot(flow);
+        uint32_t bit = 1u << slot;
+        note_least(&choice.least_any, flow);
+        if ((choice.used & bit) != 0) {
+            continue; /* one to another address of ours */
+        }
+        choice.used |= bit;
+        choice.n_flows++;
+        if (slot / PONY_WIRE_SLOTS_PER_CLASS == class) {
+            own[slot % PONY_WIRE_SLOTS_PER_CLASS] = flow;
+            choice.n_users += pony_flow_n_users(flow);
+        }
+    }
+    /* As many of the first ones as are needed: the last ones run empty, and are closed. */
+    uint64_t n_needed = choice.n_users / engine->config.conns_per_flow + 1;
+    for (uint32_t i = 0; i < PONY_WIRE_SLOTS_PER_CLASS; i++) {
+        if (own[i] == NULL) {
+            continue;
+        }
+        note_least(&choice.least, own[i]);
+        if (n_needed > 0 && !is_full(engine, own[i])) {
+            note_least(&choice.least_open, own[i]);
+            n_needed--;
+        }
+    }
+    return choice;
+}
+
+/* The first slot of the class that is free; PONY_WIRE_SLOTS: none. */
+static uint8_t free_slot(const struct choice *choice, uint32_t class)
+{
+    uint32_t slot = class * PONY_WIRE_SLOTS_PER_CLASS;
+    uint32_t end = slot + PONY_WIRE_SLOTS_PER_CLASS;
+    while (slot < end && (choice->used & 1u << slot) != 0) {
+        slot++;
+    }
+    return (uint8_t)(slot < end ? slot : PONY_WIRE_SLOTS);
+}
+
+/* The flow for a new connection; NULL: a limit. PX-93 */
+static struct pony_flow *choose_flow(struct pony_engine *engine, const struct pony_addr *peer,
+                                     uint32_t class)
+{
+    struct choice choice = look_at_flows(engine, peer, class);
+    if (choice.least_open != NULL) {
+        return choice.least_open;
+    }
+    uint8_t slot =
+        choice.n_flows == 0 && engine->config.flows_per_peer == 1 ? 0 : free_slot(&choice, class);
+    struct pony_flow *flow = NULL;
+    if (choice.n_flows < engine->config.flows_per_peer && slot < PONY_WIRE_SLOTS &&
+        pony_flow_get_slot(engine->flows, peer, slot, engine->now_ns, &flow) == BASE_OK) {
+        return flow;
+    }
+    return choice.least != NULL ? choice.least : choice.least_any;
+}
+
 void pony_mapper_open(struct pony_conn *conn, const struct shm_addr *to, uint64_t now_ns)
 {
     struct pony_engine *engine = conn->engine;
@@ -64,9 +152,9 @@ void pony_mapper_open(struct pony_conn *conn, const struct shm_addr *to, uint64_
     }
     struct pony_addr peer = {.udp_port = to->udp_port};
     memcpy(peer.ip, to->ip, sizeof(peer.ip));
-    struct pony_flow *flow = NULL;
-    enum base_err err = pony_flow_get(engine->flows, &peer, now_ns, &flow);
-    struct pony_link *link = err == BASE_OK ? pony_mapper_link(engine, flow) : NULL;
+    engine->now_ns = now_ns;
+    struct pony_flow *flow = choose_flow(engine, &peer, conn->class);
+    struct pony_link *link = flow != NULL ? pony_mapper_link(engine, flow) : NULL;
     if (link == NULL) {
         pony_conn_end(conn, SHM_REASON_NO_MEMORY, PONY_TELL_NOTHING);
         return;

@@ -170,6 +170,7 @@ void pony_wire_encode_hello(const struct pony_wire_hello *hello, uint8_t *at)
     base_store_u64(at + 8, hello->token);
     base_store_u64(at + 16, hello->instance);
     base_store_u64(at + 24, hello->features);
+    at[31] = hello->slot;
 }
 
 bool pony_wire_decode_hello(const uint8_t *body, uint32_t len, struct pony_wire_hello *hello)
@@ -183,9 +184,10 @@ bool pony_wire_decode_hello(const uint8_t *body, uint32_t len, struct pony_wire_
     hello->flow = base_load_u32(body + 4);
     hello->token = base_load_u64(body + 8);
     hello->instance = base_load_u64(body + 16);
-    hello->features = base_load_u64(body + 24);
+    hello->features = base_load_u64(body + 24) & UINT64_MAX >> 8;
+    hello->slot = body[31];
     return hello->version_min != 0 && hello->version_min <= hello->version_max &&
-           hello->instance != 0;
+           hello->instance != 0 && hello->slot < PONY_WIRE_SLOTS;
 }
 
 void pony_wire_encode_end(const struct pony_wire_end *end, uint8_t *at)

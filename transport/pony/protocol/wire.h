@@ -40,6 +40,8 @@ enum {
     PONY_WIRE_SACK_WORDS_MAX = 16,
     PONY_WIRE_HDR_MAX = PONY_WIRE_HDR_BYTES + 8 * PONY_WIRE_SACK_WORDS_MAX,
     PONY_WIRE_HELLO_BYTES = 32,
+    PONY_WIRE_SLOTS = 16,          /**< flows between two engines */
+    PONY_WIRE_SLOTS_PER_CLASS = 4, /**< slot / 4 is the class that it is meant for */
     PONY_WIRE_END_BYTES = 16,
     PONY_WIRE_NUMBER_BYTES = 4, /**< body of an ACK that answers a padded PROBE */
     PONY_WIRE_HOPS_UNKNOWN = 255,
@@ -83,7 +85,8 @@ struct pony_wire_hello {
     uint32_t flow;      /**< sender's number for this flow */
     uint64_t token;     /**< to be put in every packet to the sender */
     uint64_t instance;
-    uint64_t features; /**< HELLO: offered; HELLO_OK: chosen */
+    uint64_t features; /**< HELLO: offered; HELLO_OK: chosen; 56 bits */
+    uint8_t slot;      /**< which of the flows between the two this is: < PONY_WIRE_SLOTS */
 };
 
 /** Body of REFUSE and RESET. */
