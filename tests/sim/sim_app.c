@@ -142,7 +142,10 @@ static void open_one(struct sim_world *world, struct sim_app *app)
     memcpy(command.u.open.to.ip, engine->addr.ip, sizeof(engine->addr.ip));
     command.u.open.to.udp_port = engine->addr.udp_port;
     command.u.open.service = sim_service(peer);
-    command.u.open.instance = base_rng_chance(&world->rng, 500000) ? engine->config.instance : 0;
+    bool is_named = base_rng_chance(&world->rng, 500000);
+    /* A secured engine makes no flow to itself (PX-213): it must be told that it is meant. */
+    bool is_self = world->plan.is_secured && engine == &world->engines[app->engine];
+    command.u.open.instance = is_named || is_self ? engine->config.instance : 0;
     if (put(world, app, &command)) {
         app->n_opened++;
         (void)sim_end_new(world, app, app->next_number++);

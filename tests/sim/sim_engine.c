@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "tests/sim/sim_world.h"
+#include "tests/support/test_security.h"
 #include "transport/pony/protocol/state.h"
 
 #include <inttypes.h>
@@ -35,7 +36,12 @@ void sim_engine_start(struct sim_world *world, uint32_t idx)
 {
     struct sim_engine *engine = &world->engines[idx];
     engine->host = idx / world->plan.engines_per_host;
+    struct pony_security security;
     engine->config = world->plan.engine;
+    if (world->plan.is_secured && pony_seal_psk.is_built) {
+        test_security_init(&security, &world->rng);
+        engine->config.security = &security;
+    }
     engine->config.instance = base_rng_u64(&world->rng) | 1;
     engine->config.seed = base_rng_u64(&world->rng);
     engine->config.udp_port = (uint16_t)(7000 + idx);
@@ -45,6 +51,7 @@ void sim_engine_start(struct sim_world *world, uint32_t idx)
     enum base_err err =
         pony_engine_create(&engine->config, sim_local_ns(world, engine), &engine->engine);
     SIM_CHECK(err == BASE_OK);
+    engine->config.security = NULL; /* it has a copy */
     engine->next_poll_ns = world->net.now_ns;
     engine->is_asleep = false;
     engine->paused_ns = 0;

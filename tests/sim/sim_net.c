@@ -252,6 +252,10 @@ static void launch(struct sim_net *net, struct sim_packet *packet, uint32_t cove
     net->n_sent++;
     sim_net_note(net, net->now_ns << 16 ^ packet->from_host << 8 ^ packet->to_host ^
                           (uint64_t)packet->len << 48);
+    if (net->path_mtu != 0 && packet->len > net->path_mtu) {
+        lose(net, packet, "too large");
+        return;
+    }
     if (is_unlucky(net, packet)) {
         lose(net, packet, "lost");
         return;

@@ -73,6 +73,7 @@ struct sim_net {
     bool is_one_way;               /**< partition: only packets from a higher island are lost */
     uint64_t heal_ns;
     uint32_t burst_left;
+    uint32_t path_mtu; /**< larger packets vanish without a word; 0: there are none */
     struct sim_port up[SIM_HOSTS_MAX], down[SIM_HOSTS_MAX];
     struct sim_port trunk[SIM_RACKS_MAX][SIM_RACKS_MAX];
     struct sim_event *heap;

@@ -228,14 +228,33 @@ static void bend_long(struct sim_plan *plan, struct base_rng *rng)
     plan->engine.congestion_control = base_rng_chance(rng, 700000) ? "delay" : "fixed";
 }
 
+/* Large packets that vanish, back and forth; at the end the path stays as it is. */
+static void bend_path(struct sim_plan *plan, struct base_rng *rng)
+{
+    plan->engine.mtu_bytes = PICK(rng, 1452, 4096, 9000, 9000);
+    plan->is_secured = base_rng_chance(rng, 500000);
+    plan->weather.loss_ppm = PICK(rng, 0, 0, 10000);
+    plan->weather.reorder_ppm = PICK(rng, 0, 0, 20000);
+    plan->mishaps[SIM_MISHAP_PATH] = 4;
+    plan->mishaps[SIM_MISHAP_RESTART] = below(rng, 2);
+    plan->must_live = plan->mishaps[SIM_MISHAP_RESTART] == 0;
+    plan->mishap_gap_ns = 2 * SIM_MS + base_rng_below(rng, 10 * SIM_MS);
+    plan->work_ns = 60 * SIM_MS;
+    plan->act_gap_ns = 200 * SIM_US;
+    plan->close_ppm = 2000;
+    plan->size_small = 300;
+    plan->size_page = 500;
+    plan->n_messages += 100;
+}
+
 const char *const sim_families[] = {
-    "mixed", "loss",   "reorder", "damage", "partition", "restart", "slow",
-    "many",  "incast", "big",     "clock",  "calm",      "long",    NULL,
+    "mixed",  "loss", "reorder", "damage", "partition", "restart", "slow", "many",
+    "incast", "big",  "clock",   "calm",   "long",      "path",    NULL,
 };
 
 static bend_fn *const bends[] = {
     bend_mixed, bend_loss,   bend_reorder, bend_damage, bend_partition, bend_restart, bend_slow,
-    bend_many,  bend_incast, bend_big,     bend_clock,  bend_calm,      bend_long,
+    bend_many,  bend_incast, bend_big,     bend_clock,  bend_calm,      bend_long,    bend_path,
 };
 
 _Static_assert(BASE_ARRAY_LEN(bends) + 1 == BASE_ARRAY_LEN(sim_families), "one for each");

@@ -79,7 +79,10 @@ static void begin(struct sim_world *world, uint64_t seed, const char *family)
     world->n_arrived = 0;
     world->n_steps = 0;
     world->is_working = true;
-    world->next_mishap_ns = world->plan.mishap_gap_ns != 0 ? world->net.now_ns : SIM_NEVER;
+    /* Paths begin wide, so that there is something in flight when they become narrow. */
+    uint64_t first_ns = world->plan.mishaps[SIM_MISHAP_PATH] != 0 ? world->plan.mishap_gap_ns : 0;
+    world->next_mishap_ns =
+        world->plan.mishap_gap_ns != 0 ? world->net.now_ns + first_ns : SIM_NEVER;
     for (uint32_t i = 0; i < world->plan.n_engines; i++) {
         memset(&world->engines[i], 0, sizeof(world->engines[i]));
         /* Time stamps wrap after 275 s: clocks start where they please. */
@@ -151,10 +154,16 @@ static enum sim_mishap draw_mishap(struct sim_world *world)
     return (enum sim_mishap)i;
 }
 
+static void change_path(struct sim_world *world)
+{
+    static const uint32_t carries[] = {PONY_MTU_MIN, PONY_MTU_MIN, 1300, 1472, 4000, 8972, 0};
+    world->net.path_mtu = carries[base_rng_below(&world->rng, BASE_ARRAY_LEN(carries))];
+}
+
 static void have_mishap(struct sim_world *world)
 {
-    static const char *const names[] = {"weather", "cut",     "pause",   "clock",
-                                        "detach",  "restart", "shutdown"};
+    static const char *const names[] = {"weather", "cut",     "pause",    "clock",
+                                        "detach",  "restart", "shutdown", "path"};
     const struct sim_plan *plan = &world->plan;
     struct base_rng *rng = &world->rng;
     uint32_t idx = (uint32_t)base_rng_below(rng, plan->n_engines);
@@ -184,6 +193,9 @@ static void have_mishap(struct sim_world *world)
     case SIM_MISHAP_RESTART:
     case SIM_MISHAP_SHUTDOWN:
         restart(world, idx, mishap == SIM_MISHAP_SHUTDOWN);
+        break;
+    case SIM_MISHAP_PATH:
+        change_path(world);
         break;
     case SIM_N_MISHAPS:
         break;

@@ -51,6 +51,7 @@ enum sim_mishap {
     SIM_MISHAP_DETACH,   /**< an application dies; another takes its place */
     SIM_MISHAP_RESTART,  /**< an engine dies without a word and comes back */
     SIM_MISHAP_SHUTDOWN, /**< the same, but it says so first */
+    SIM_MISHAP_PATH,     /**< the path carries smaller packets, or larger ones, from now on */
     SIM_N_MISHAPS
 };
 
@@ -77,6 +78,7 @@ struct sim_plan {
     uint32_t slow_ppm;   /**< chance that an application is a slow reader */
     bool is_incast;      /**< all open to application 0 */
     bool must_live;      /**< nothing in this world is a reason for a flow to die */
+    bool is_secured;     /**< mode psk, if that is built */
     uint32_t slots;
     uint64_t tx_bytes, rx_bytes;
     uint32_t max_conns_app;
