@@ -12,6 +12,14 @@ bool snapd_dev_no_unreachable(struct snapd_dev *dev, struct pony_addr *to)
     return false;
 }
 
+bool snapd_dev_no_too_long(struct snapd_dev *dev, struct pony_addr *to, uint32_t *bytes)
+{
+    (void)dev;
+    (void)to;
+    (void)bytes;
+    return false;
+}
+
 uint64_t snapd_dev_no_deadline(const struct snapd_dev *dev)
 {
     (void)dev;

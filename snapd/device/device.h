@@ -71,6 +71,10 @@ struct snapd_dev_ops {
     /** A hint that nothing listens at `to`, each told once. False: no more. */
     bool (*next_unreachable)(struct snapd_dev *dev, struct pony_addr *to);
 
+    /** A hint that a packet of *bytes to `to` was too long for this host's own interface or for what
+     *  the kernel knows of the path, each told once. False: no more. */
+    bool (*next_too_long)(struct snapd_dev *dev, struct pony_addr *to, uint32_t *bytes);
+
     /** Called with true before the engine sleeps and with false after. True: do not sleep, there
      *  is something to receive. What wants a writable fd says so in *wants_write. */
     bool (*set_asleep)(struct snapd_dev *dev, bool is_asleep, bool *wants_write);
@@ -87,6 +91,7 @@ struct snapd_dev_ops {
 
 /* For the slots that a device has no use for. */
 bool snapd_dev_no_unreachable(struct snapd_dev *dev, struct pony_addr *to);
+bool snapd_dev_no_too_long(struct snapd_dev *dev, struct pony_addr *to, uint32_t *bytes);
 uint64_t snapd_dev_no_deadline(const struct snapd_dev *dev);
 int snapd_dev_no_fd(const struct snapd_dev *dev);
 void snapd_dev_no_local(struct snapd_dev *dev, const struct snapd_local_addrs *addrs);

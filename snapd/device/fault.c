@@ -214,6 +214,12 @@ static bool fault_unreachable(struct snapd_dev *dev, struct pony_addr *to)
     return inner->ops->next_unreachable(inner, to);
 }
 
+static bool fault_too_long(struct snapd_dev *dev, struct pony_addr *to, uint32_t *bytes)
+{
+    struct snapd_dev *inner = fault_of(dev)->inner;
+    return inner->ops->next_too_long(inner, to, bytes);
+}
+
 static bool fault_set_asleep(struct snapd_dev *dev, bool is_asleep, bool *wants_write)
 {
     struct snapd_dev *inner = fault_of(dev)->inner;
@@ -261,6 +267,7 @@ static const struct snapd_dev_ops fault_ops = {
     .room = fault_room,
     .send = fault_send,
     .next_unreachable = fault_unreachable,
+    .next_too_long = fault_too_long,
     .set_asleep = fault_set_asleep,
     .next_deadline_ns = fault_deadline,
     .set_local = fault_set_local,

@@ -279,6 +279,7 @@ static const struct snapd_dev_ops loop_ops = {
     .room = loop_room,
     .send = loop_send,
     .next_unreachable = snapd_dev_no_unreachable,
+    .next_too_long = snapd_dev_no_too_long,
     .set_asleep = loop_set_asleep,
     .next_deadline_ns = snapd_dev_no_deadline,
     .set_local = snapd_dev_no_local,

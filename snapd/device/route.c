@@ -107,6 +107,12 @@ static bool route_unreachable(struct snapd_dev *dev, struct pony_addr *to)
     return net->ops->next_unreachable(net, to);
 }
 
+static bool route_too_long(struct snapd_dev *dev, struct pony_addr *to, uint32_t *bytes)
+{
+    struct snapd_dev *net = route_of(dev)->net;
+    return net->ops->next_too_long(net, to, bytes);
+}
+
 static bool route_set_asleep(struct snapd_dev *dev, bool is_asleep, bool *wants_write)
 {
     struct route_dev *route = route_of(dev);
@@ -149,6 +155,7 @@ static const struct snapd_dev_ops route_ops = {
     .room = route_room,
     .send = route_send,
     .next_unreachable = route_unreachable,
+    .next_too_long = route_too_long,
     .set_asleep = route_set_asleep,
     .next_deadline_ns = route_deadline,
     .set_local = route_set_local,

@@ -238,6 +238,18 @@ static bool udp_next_unreachable(struct snapd_dev *dev, struct pony_addr *to)
     return true;
 }
 
+static bool udp_next_too_long(struct snapd_dev *dev, struct pony_addr *to, uint32_t *bytes)
+{
+    struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
+    if (udp->n_too_long == 0) {
+        return false;
+    }
+    const struct udp_too_long *hint = &udp->too_long[--udp->n_too_long];
+    *to = hint->to;
+    *bytes = hint->bytes;
+    return true;
+}
+
 static bool udp_set_asleep(struct snapd_dev *dev, bool is_asleep, bool *wants_write)
 {
     struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
@@ -246,7 +258,8 @@ static bool udp_set_asleep(struct snapd_dev *dev, bool is_asleep, bool *wants_wr
         /* Errors left in the queue would wake us for ever. */
         udp_drain_errors(udp);
     }
-    return udp->rx.idx < udp->rx.n || udp->may_have_errors || udp->n_unreachable > 0;
+    return udp->rx.idx < udp->rx.n || udp->may_have_errors || udp->n_unreachable > 0 ||
+           udp->n_too_long > 0;
 }
 
 static uint64_t kernel_drops(const struct snapd_udp *udp)
@@ -297,6 +310,7 @@ static const struct snapd_dev_ops udp_ops = {
     .room = udp_room,
     .send = udp_send,
     .next_unreachable = udp_next_unreachable,
+    .next_too_long = udp_next_too_long,
     .set_asleep = udp_set_asleep,
     .next_deadline_ns = snapd_dev_no_deadline,
     .set_local = snapd_dev_no_local,

@@ -13,7 +13,8 @@
  * Full     what the socket does not take at once is copied aside (64 packets at most); room() is
  *          0 until it is gone
  * Too big  a packet that exceeds the path's MTU is sent in fragments: slow, counted, but it arrives;
- *          one that is_whole is dropped instead, as it is there to show what the path carries
+ *          one that is_whole is dropped instead, as it is there to show what the path carries. Either
+ *          way the engine is told (next_too_long), and sends smaller ones
  */
 struct snapd_udp_config {
     const char *listen;    /**< "*:4741", "10.0.0.1:4741", "[::1]:0" */

@@ -16,6 +16,7 @@ enum {
     UDP_TX_SEGMENTS = 64, /**< packets in one segmented datagram, what every kernel takes */
     UDP_TX_BYTES = 65507, /**< of one segmented datagram: what IPv4 takes */
     UDP_UNREACHABLE_MAX = 16,
+    UDP_TOO_LONG_MAX = 16,
     UDP_CONTROL_BYTES = 192,
     UDP_TX_CONTROL_BYTES = 64, /**< CMSG_SPACE(uint16_t) + CMSG_SPACE(struct in6_pktinfo) */
     UDP_SOURCES = 256          /**< a power of two */
@@ -69,6 +70,12 @@ struct udp_rx {
     uint8_t ttl, ecn;
 };
 
+/** A packet that the kernel would not send in one piece. */
+struct udp_too_long {
+    struct pony_addr to;
+    uint32_t bytes;
+};
+
 struct snapd_udp {
     struct snapd_dev dev;
     int fd;
@@ -83,6 +90,8 @@ struct snapd_udp {
     struct udp_counters counters;
     struct pony_addr unreachable[UDP_UNREACHABLE_MAX];
     uint32_t n_unreachable;
+    struct udp_too_long too_long[UDP_TOO_LONG_MAX];
+    uint32_t n_too_long;
     struct udp_source sources[UDP_SOURCES]; /**< by hash of the peer; a newer one replaces */
     struct udp_tx tx;
     struct udp_rx rx;

@@ -166,6 +166,21 @@ static enum sent send_one(struct snapd_udp *udp, const struct msghdr *msg)
     return SENT_NOT;
 }
 
+/* The engine sends smaller ones from then on. What finds no room is told with the next packet. */
+static void add_too_long(struct snapd_udp *udp, const struct pony_packet_out *p)
+{
+    for (uint32_t i = 0; i < udp->n_too_long; i++) {
+        const struct udp_too_long *hint = &udp->too_long[i];
+        if (hint->bytes == packet_len(p) && pony_addr_equal(&hint->to, &p->to)) {
+            return;
+        }
+    }
+    if (udp->n_too_long < UDP_TOO_LONG_MAX) {
+        udp->too_long[udp->n_too_long++] =
+            (struct udp_too_long){.to = p->to, .bytes = packet_len(p)};
+    }
+}
+
 static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out *p)
 {
     struct iovec iov[2];
@@ -184,7 +199,11 @@ static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out
         msg.msg_controllen = 0;
         sent = send_one(udp, &msg);
     }
-    if (sent == SENT_NOT && errno == EMSGSIZE && !p->is_whole) {
+    bool is_too_long = sent == SENT_NOT && errno == EMSGSIZE;
+    if (is_too_long) {
+        add_too_long(udp, p);
+    }
+    if (is_too_long && !p->is_whole) {
         udp->counters.fragmented_pkts++;
         set_fragments(udp, true);
         sent = send_one(udp, &msg);

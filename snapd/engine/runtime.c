@@ -35,6 +35,11 @@ static uint32_t packets_in(struct snapd_engine *e)
         pony_engine_on_unreachable(e->pony, &to, e->now_ns);
         n++;
     }
+    uint32_t bytes;
+    while (e->dev->ops->next_too_long(e->dev, &to, &bytes)) {
+        pony_engine_on_too_long(e->pony, &to, bytes, e->now_ns);
+        n++;
+    }
     return n;
 }
 

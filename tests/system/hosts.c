@@ -104,6 +104,13 @@ bool hosts_set_link(const struct hosts *hosts, bool is_up)
     return ip(hosts->ns_fd[1], is_up ? "link set wire up" : "link set wire down");
 }
 
+bool hosts_set_mtu(const struct hosts *hosts, int host, int mtu)
+{
+    char command[64];
+    (void)snprintf(command, sizeof(command), "link set wire mtu %d", mtu);
+    return ip(hosts->ns_fd[host], command);
+}
+
 bool hosts_add_address(const struct hosts *hosts, int host, const char *address)
 {
     char command[128];

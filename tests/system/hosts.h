@@ -29,6 +29,10 @@ bool hosts_add_address(const struct hosts *hosts, int host, const char *address)
 /** Cuts the wire between them, at host 1, or joins it again. What host 0 sends is lost in silence. */
 bool hosts_set_link(const struct hosts *hosts, bool is_up);
 
+/** How large packets a host's end of the wire carries: larger ones are not sent there, and larger ones
+ *  that arrive are lost in silence. */
+bool hosts_set_mtu(const struct hosts *hosts, int host, int mtu);
+
 void hosts_drop(struct hosts *hosts);
 
 #endif

@@ -253,6 +253,51 @@ static void padded_probes_are_answered_once_a_round(void **state)
     assert_false(flow_pair_take(&pair, 1, &answer));
 }
 
+/* PX-14: a host whose own interface is narrow need not wait for its HELLO to be lost twice. */
+static void a_handshake_that_does_not_leave_is_narrow_at_once(void **state)
+{
+    (void)state;
+    struct flow_bytes hello;
+    flow_pair_stop(&pair);
+    flow_pair_init(&pair);
+    flow_pair_start(&pair);
+    flow_pair_open(&pair, 0);
+    const struct pony_addr *peer = &pair.ends[1].addr;
+    assert_true(flow_pair_take(&pair, 0, &hello));
+    assert_int_equal(hello.len, 1452);
+    for (uint32_t i = 0; i < 3; i++) {
+        pony_flows_on_too_long(pair.ends[0].table, peer, hello.len, pair.now_ns);
+    }
+    assert_true(flow_pair_take(&pair, 0, &hello));
+    assert_int_equal(hello.len, PONY_MTU_MIN);
+    assert_false(flow_pair_take(&pair, 0, &hello));
+    pony_flows_on_too_long(pair.ends[0].table, peer, PONY_MTU_MIN, pair.now_ns); /* no help */
+    assert_false(flow_pair_take(&pair, 0, &hello));
+    flow_pair_wait(&pair, BASE_NS_PER_S, false);
+    assert_true(flow_pair_count(&pair, 0, "tx_hellos") < 20);
+}
+
+static void an_interface_that_becomes_narrow_costs_no_packet(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    const struct pony_addr *peer = &pair.ends[1].addr;
+    pony_flow_add_user(pair.ends[0].flow);
+    flow_pair_run(&pair);
+    pony_flows_on_too_long(pair.ends[0].table, peer, PONY_MTU_MAX, pair.now_ns);
+    assert_int_equal(pony_flow_room_max(pair.ends[0].flow), PONY_MTU_MIN - PONY_WIRE_HDR_BYTES);
+    while (flow_pair_take(&pair, 0, &bytes)) { /* probes that do not leave, one after the other */
+        if (bytes.len > 1500) {
+            pony_flows_on_too_long(pair.ends[0].table, peer, bytes.len, pair.now_ns);
+        } else {
+            flow_pair_give(&pair, 1, &bytes);
+            move_some(1, 4);
+        }
+    }
+    assert_in_range(pony_flow_room_max(pair.ends[0].flow) + PONY_WIRE_HDR_BYTES, 1469, 1500);
+    assert_int_equal(count(0, "timeouts"), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -265,6 +310,8 @@ int main(void)
         CASE(pieces_that_break_the_protocol_end_the_flow),
         CASE(small_packets_that_pass_do_not_hide_a_black_hole),
         CASE(data_without_end_does_not_keep_a_search_back),
+        CASE(a_handshake_that_does_not_leave_is_narrow_at_once),
+        CASE(an_interface_that_becomes_narrow_costs_no_packet),
         CASE(padded_probes_are_answered_once_a_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

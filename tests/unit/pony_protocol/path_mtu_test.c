@@ -111,6 +111,38 @@ static void three_large_losses_in_a_row_are_a_black_hole(void **state)
     }
 }
 
+static void a_probe_that_does_not_even_leave_costs_no_time(void **state)
+{
+    (void)state;
+    struct pony_path_mtu pmtu;
+    uint32_t n = 0;
+    pony_path_mtu_init(&pmtu, MIN, MAX, 5);
+    for (uint32_t size; (size = pony_path_mtu_on_time(&pmtu, 5)) != 0; n++) {
+        pmtu.number++;
+        pony_path_mtu_sent(&pmtu, 5, WAIT_NS);
+        if (size > 1500) {
+            assert_false(pony_path_mtu_on_too_long(&pmtu, size, 5));
+        } else {
+            assert_true(pony_path_mtu_on_answer(&pmtu, pmtu.number, 5));
+        }
+    }
+    assert_in_range(n, 1, 10);
+    assert_in_range(pmtu.bytes, 1500 - 31, 1500);
+}
+
+static void data_that_does_not_leave_is_small_at_once(void **state)
+{
+    (void)state;
+    struct pony_path_mtu pmtu;
+    pony_path_mtu_init(&pmtu, 4000, 4000, 5);
+    assert_false(pony_path_mtu_on_too_long(&pmtu, 4001, 6)); /* is sent no more */
+    assert_false(pony_path_mtu_on_too_long(&pmtu, MIN, 6));
+    assert_true(pony_path_mtu_on_too_long(&pmtu, 4000, 6));
+    assert_int_equal(pmtu.bytes, MIN);
+    assert_false(pony_path_mtu_on_too_long(&pmtu, 4000, 6)); /* told late */
+    assert_int_equal(pony_path_mtu_on_time(&pmtu, 6), 4000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +151,8 @@ int main(void)
         cmocka_unit_test(nothing_is_searched_where_nothing_is_to_gain),
         cmocka_unit_test(another_search_begins_a_minute_later),
         cmocka_unit_test(a_late_or_made_up_answer_means_nothing),
+        cmocka_unit_test(a_probe_that_does_not_even_leave_costs_no_time),
+        cmocka_unit_test(data_that_does_not_leave_is_small_at_once),
         cmocka_unit_test(three_large_losses_in_a_row_are_a_black_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,6 +206,13 @@ void pony_engine_on_unreachable(struct pony_engine *engine, const struct pony_ad
     pony_flows_on_unreachable(engine->flows, to, now_ns);
 }
 
+void pony_engine_on_too_long(struct pony_engine *engine, const struct pony_addr *to, uint32_t bytes,
+                             uint64_t now_ns)
+{
+    engine->now_ns = now_ns;
+    pony_flows_on_too_long(engine->flows, to, bytes, now_ns);
+}
+
 static uint32_t poll_app(struct pony_app *app, uint64_t now_ns, uint32_t budget)
 {
     if (app->is_dead) {

@@ -77,6 +77,8 @@ void pony_engine_on_packet(struct pony_engine *engine, const struct pony_packet_
                            uint64_t now_ns);
 void pony_engine_on_unreachable(struct pony_engine *engine, const struct pony_addr *to,
                                 uint64_t now_ns);
+void pony_engine_on_too_long(struct pony_engine *engine, const struct pony_addr *to, uint32_t bytes,
+                             uint64_t now_ns);
 
 /** Other keys (pony_flows_set_keys): for how flows are secured from now on. */
 BASE_MUST_USE enum base_err pony_engine_set_keys(struct pony_engine *engine,

@@ -113,6 +113,11 @@ void pony_flows_on_packet(struct pony_flow_table *table, const struct pony_packe
 void pony_flows_on_unreachable(struct pony_flow_table *table, const struct pony_addr *to,
                                uint64_t now_ns);
 
+/** A hint of this host's own kernel: a packet of `bytes` to `to` does not leave in one piece. Flows
+ *  send smaller ones, and look for what passes. */
+void pony_flows_on_too_long(struct pony_flow_table *table, const struct pony_addr *to,
+                            uint32_t bytes, uint64_t now_ns);
+
 /**
  * The next packet to send, built just in time: handshakes, retransmissions, new data (fill, within
  * window and pace, flows in turn), acknowledgements that no data carries. False: nothing now.

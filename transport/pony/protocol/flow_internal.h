@@ -146,6 +146,7 @@ struct pony_flow {
     /* Handshake. */
     uint64_t hello_start_ns, hello_next_ns;
     uint32_t n_hellos;
+    bool is_narrow;          /**< large HELLOs do not even leave this host */
     enum shm_reason refused; /**< a REFUSE that nothing proves: the reason if no answer comes */
 
     /* What is to be sent. */

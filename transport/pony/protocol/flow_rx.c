@@ -88,7 +88,10 @@ static void take_mtu_answer(struct pony_flow *flow, const struct pony_arrival *a
     }
     pony_flow_count(flow->table, PONY_FLOW_C_MTU_RAISED);
     flow->tx_mtu = flow->pmtu.bytes;
-    if (flow->pmtu.next_ns != UINT64_MAX) {
+    if (flow->pmtu.size != 0 && flow->n_users > 0) { /* the next size at once */
+        flow->needs_mtu_probe = true;
+        pony_flow_activate(flow);
+    } else if (flow->pmtu.next_ns != UINT64_MAX) {
         pony_flow_arm(flow, flow->pmtu.next_ns);
     }
 }
@@ -461,4 +464,44 @@ void pony_flows_on_unreachable(struct pony_flow_table *table, const struct pony_
             }
         }
     } while (doomed != NULL);
+}
+
+/* PX-14, PX-232, PX-233: this host's own word on it, so that nothing need be lost first. */
+static void narrow(struct pony_flow *flow, uint32_t bytes, uint64_t now_ns)
+{
+    switch (flow->state) {
+    case PONY_FLOW_HELLO_SENT:
+        flow->needs_hello = flow->needs_hello || !flow->is_narrow;
+        flow->is_narrow = true;
+        break;
+    case PONY_FLOW_HELLO_RECEIVED:
+        flow->needs_hello_ok = flow->needs_hello_ok || flow->tx_mtu > PONY_MTU_MIN;
+        flow->tx_mtu = PONY_MTU_MIN;
+        break;
+    case PONY_FLOW_UP:
+        if (pony_path_mtu_on_too_long(&flow->pmtu, bytes, now_ns)) {
+            flow->tx_mtu = flow->pmtu.bytes;
+            pony_flow_count(flow->table, PONY_FLOW_C_MTU_LOWERED);
+        }
+        flow->needs_mtu_probe = flow->n_users > 0;
+        break;
+    case PONY_FLOW_ENDING:
+    case PONY_FLOW_STATE_MAX:
+        return;
+    }
+    pony_flow_activate(flow);
+}
+
+void pony_flows_on_too_long(struct pony_flow_table *table, const struct pony_addr *to,
+                            uint32_t bytes, uint64_t now_ns)
+{
+    if (bytes <= PONY_MTU_MIN) {
+        return; /* smaller ones there are not */
+    }
+    base_list_foreach (link, pony_flow_bucket(table, to)) {
+        struct pony_flow *flow = base_list_entry(link, struct pony_flow, addr_link);
+        if (pony_addr_equal(&flow->peer, to)) {
+            narrow(flow, bytes, now_ns);
+        }
+    }
 }

@@ -256,12 +256,9 @@ void pony_flow_release(struct pony_flow *flow, struct base_list *list, bool was_
     while ((link = base_list_take_first(list)) != NULL) {
         struct pony_tx_packet *packet = pony_tx_packet_of(link);
         struct pony_tx_msg *owner = packet->packet.owner;
-        if (was_acked) {
-            uint32_t bytes = pony_flow_packet_bytes(flow, packet);
-            if (bytes > PONY_MTU_MIN &&
-                bytes <= flow->tx_mtu) { /* not in pieces: large ones pass */
-                flow->pmtu.n_black = 0;
-            }
+        uint32_t bytes = pony_flow_packet_bytes(flow, packet);
+        if (was_acked && bytes > PONY_MTU_MIN && bytes <= flow->tx_mtu) {
+            flow->pmtu.n_black = 0; /* large ones pass, and not in pieces */
         }
         pony_packet_pool_give(&table->packets, packet);
         if (owner != NULL) {

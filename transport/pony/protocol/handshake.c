@@ -23,7 +23,7 @@ uint32_t pony_flow_hello_mtu(const struct pony_flow *flow)
 {
     bool is_small =
         flow->n_hellos >= PONY_FLOW_HELLO_FULL && (flow->n_hellos - PONY_FLOW_HELLO_FULL) % 2 == 0;
-    return is_small ? (uint32_t)PONY_MTU_MIN : flow->table->config.mtu_bytes;
+    return is_small || flow->is_narrow ? (uint32_t)PONY_MTU_MIN : flow->table->config.mtu_bytes;
 }
 
 /* The version to speak with a peer that offers these; 0: none in common. */

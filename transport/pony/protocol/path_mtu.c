@@ -65,13 +65,32 @@ bool pony_path_mtu_on_answer(struct pony_path_mtu *pmtu, uint32_t number, uint64
     return true;
 }
 
+/* Only the least is sure to pass. */
+static void fall(struct pony_path_mtu *pmtu, uint64_t now_ns)
+{
+    pmtu->n_black = 0;
+    pmtu->bytes = PONY_MTU_MIN;
+    begin_search(pmtu, now_ns);
+}
+
 bool pony_path_mtu_on_loss(struct pony_path_mtu *pmtu, uint32_t bytes, uint64_t now_ns)
 {
     if (bytes <= PONY_MTU_MIN || pmtu->bytes <= PONY_MTU_MIN || ++pmtu->n_black < PONY_PMTU_BLACK) {
         return false;
     }
-    pmtu->n_black = 0;
-    pmtu->bytes = PONY_MTU_MIN;
-    begin_search(pmtu, now_ns);
+    fall(pmtu, now_ns);
     return true;
+}
+
+bool pony_path_mtu_on_too_long(struct pony_path_mtu *pmtu, uint32_t bytes, uint64_t now_ns)
+{
+    if (bytes > PONY_MTU_MIN && bytes <= pmtu->bytes) {
+        fall(pmtu, now_ns);
+        return true;
+    }
+    if (pmtu->size != 0 && bytes == pmtu->size && pmtu->n_tries > 0) {
+        pmtu->hi = bytes;
+        choose_size(pmtu, now_ns);
+    }
+    return false;
 }

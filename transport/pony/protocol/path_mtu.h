@@ -48,4 +48,8 @@ bool pony_path_mtu_on_answer(struct pony_path_mtu *pmtu, uint32_t number, uint64
  *  for a black hole, packets are small from here on. */
 bool pony_path_mtu_on_loss(struct pony_path_mtu *pmtu, uint32_t bytes, uint64_t now_ns);
 
+/** This host does not send packets of `bytes` there in one piece. True: packets are small from here
+ *  on; else it was a probe, or a size that is sent no more. */
+bool pony_path_mtu_on_too_long(struct pony_path_mtu *pmtu, uint32_t bytes, uint64_t now_ns);
+
 #endif

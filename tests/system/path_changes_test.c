@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Calls over Pony between two hosts while the wire between them carries smaller packets, and larger
+ * ones again: every call ends OK, none runs twice, none leaves for TCP.
+ */
+
+#include "tests/support/cmocka_all.h"
+#include "tests/system/status.h"
+#include "tests/system/world.h"
+
+#include <string.h>
+
+enum {
+    WIDE = 9000,
+    NARROW = 1500,
+    LEAST = 1280,
+    HEADERS = 28,   /* IPv4 and UDP */
+    HEADERS_V6 = 48 /* what mtu = auto leaves room for */
+};
+
+static int set_up(void **state)
+{
+    static struct world world;
+    world_init(&world, true);
+    *state = &world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    world_fini(*state);
+    return 0;
+}
+
+static void set_mtu(const struct world *world, int host, int mtu)
+{
+    assert_true(hosts_set_mtu(&world->hosts, host, mtu));
+}
+
+struct expectation {
+    const struct world *world;
+    int host;
+    uint32_t from, to; /* the flow's packets are of that size */
+};
+
+static bool has_size(void *arg)
+{
+    static struct status status;
+    const struct expectation *want = arg;
+    return status_read(want->world->socket[want->host], &status) && status.n_flows > 0 &&
+           status.flow_mtu_bytes >= want->from && status.flow_mtu_bytes <= want->to;
+}
+
+/* Until the packets from that host are as large as a wire of `mtu` bytes carries, or nearly so. */
+static void await_size(const struct world *world, int host, uint32_t mtu)
+{
+    struct expectation want = {world, host, mtu - HEADERS_V6 - 32, mtu - HEADERS};
+    assert_true(world_until(has_size, &want, 2 * WORLD_TIMEOUT_MS));
+}
+
+static uint64_t counter(const struct world *world, int host, const char *name)
+{
+    static struct status status;
+    assert_true(status_read(world->socket[host], &status));
+    return status_counter(&status, name);
+}
+
+static struct world_client *start(struct world *world, const char *more)
+{
+    for (int host = 0; host < 2; host++) {
+        set_mtu(world, host, WIDE);
+        (void)snprintf(world->settings[host], sizeof(world->settings[host]),
+                       "[engine]\ndead = 60s\n%s", more);
+        world_start_snapd(world, host);
+    }
+    world->transport = "pony";
+    world_start_server(world);
+    struct world_client *client =
+        world_start_client(world, 0,
+                           "--want pony --async 2 --blocking 2 --window 16 "
+                           "--sizes mixed --timeout 120000");
+    world_await_calls(client, world_calls(1000));
+    await_size(world, 0, WIDE);
+    await_size(world, 1, WIDE);
+    return client;
+}
+
+static void finish(struct world *world, struct world_client *client)
+{
+    world_await_calls(client, world_calls(1000));
+    assert_int_equal(world_finish_client(client), 0);
+    assert_int_equal(client->stats->by_pony, client->stats->ok);
+    assert_int_equal(client->stats->is_checked, 1);
+    world->is_good = true;
+}
+
+/* The end of the wire that becomes narrow drops what comes from the other, and nobody is told. */
+static void a_wire_that_swallows_large_packets_loses_no_call(void **state)
+{
+    struct world *world = *state;
+    /* Segmented datagrams pass such a wire whole: each packet is to be one. */
+    struct world_client *client = start(world, "segmentation = no\n");
+    set_mtu(world, 0, NARROW);
+    for (int host = 0; host < 2; host++) {
+        await_size(world, host, NARROW);
+        assert_int_equal(counter(world, host, "mtu_lowered"), 1);
+    }
+    assert_int_equal(counter(world, 1, "udp_fragmented_packets"), 0);
+    assert_true(counter(world, 1, "tx_parts") > 0);
+    world_await_calls(client, world_calls(1000));
+    set_mtu(world, 0, WIDE);
+    world_await_calls(client, world_calls(1000));
+    /* That it is found to be wide again, a minute later, is the simulator's to show. */
+    finish(world, client);
+}
+
+/* Both ends know: the kernel refuses large packets, and the engine does not go on trying. */
+static void a_wire_whose_ends_become_narrow_carries_whole_packets(void **state)
+{
+    static const int mtus[] = {NARROW, WIDE, NARROW, WIDE, LEAST};
+    struct world *world = *state;
+    struct world_client *client = start(world, "");
+    for (size_t i = 0; i < sizeof(mtus) / sizeof(mtus[0]); i++) {
+        set_mtu(world, 0, mtus[i]);
+        set_mtu(world, 1, mtus[i]);
+        world_await_calls(client, world_calls(2000));
+    }
+    await_size(world, 0, LEAST);
+    await_size(world, 1, LEAST);
+    uint64_t fragments = counter(world, 1, "udp_fragmented_packets");
+    world_await_calls(client, world_calls(2000));
+    assert_true(counter(world, 1, "udp_fragmented_packets") == fragments);
+    finish(world, client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_wire_that_swallows_large_packets_loses_no_call, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_wire_whose_ends_become_narrow_carries_whole_packets,
+                                        set_up, tear_down),
+    };
+    int skip = world_skip();
+    return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);
+}
