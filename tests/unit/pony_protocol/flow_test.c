@@ -10,6 +10,12 @@
 
 #include <string.h>
 
+enum {
+    DELAY_NS = 50000,  /* of an acknowledgement */
+    PAUSE_NS = 200000, /* after it, DATA is acknowledged at once */
+    WHEEL_NS = 1024    /* what a timer may be late */
+};
+
 static struct flow_pair pair;
 
 static int setup(void **state)
@@ -40,6 +46,23 @@ static int teardown(void **state)
     return 0;
 }
 
+/* Time passes at end `idx`, with its timers; no packet moves. */
+static void pass(uint32_t idx, uint64_t ns)
+{
+    pair.now_ns += ns;
+    pony_flows_on_time(pair.ends[idx].table, pair.now_ns);
+}
+
+/* Moves `n` packets of end 0 to end 1. */
+static void move(uint32_t n)
+{
+    struct flow_bytes bytes;
+    for (uint32_t i = 0; i < n; i++) {
+        assert_true(flow_pair_take(&pair, 0, &bytes));
+        flow_pair_give(&pair, 1, &bytes);
+    }
+}
+
 /* PX-24 */
 static void full_packets_are_all_of_mtu_size(void **state)
 {
@@ -61,6 +84,7 @@ static void a_batch_is_acknowledged_by_one_packet(void **state)
 {
     (void)state;
     struct flow_bytes bytes;
+    pass(1, PAUSE_NS);
     flow_pair_send(&pair, 0, 20);
     while (flow_pair_take(&pair, 0, &bytes)) {
         flow_pair_give(&pair, 1, &bytes);
@@ -72,6 +96,91 @@ static void a_batch_is_acknowledged_by_one_packet(void **state)
     assert_false(flow_pair_take(&pair, 1, &bytes));
     assert_false(flow_pair_take(&pair, 0, &bytes)); /* no ack of an ack */
     assert_int_equal(pair.ends[0].n_acked, 20);
+}
+
+/* PX-25 */
+static void an_acknowledgement_waits_for_data_that_carries_it(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 3);
+    move(3);
+    assert_false(flow_pair_take(&pair, 1, &bytes));
+    flow_pair_send(&pair, 1, 1);
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    assert_int_equal(flow_bytes_type(&bytes), PONY_WIRE_DATA);
+    flow_pair_give(&pair, 0, &bytes);
+    assert_int_equal(pair.ends[0].n_acked, 3);
+    pass(1, DELAY_NS);
+    assert_false(flow_pair_take(&pair, 1, &bytes));
+}
+
+/* PX-25 */
+static void an_acknowledgement_waits_50_us_at_most(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 1);
+    move(1);
+    pass(1, DELAY_NS - 2048);
+    assert_false(flow_pair_take(&pair, 1, &bytes));
+    flow_pair_send(&pair, 0, 1);
+    move(1); /* the first one's time counts */
+    pass(1, 2048 + WHEEL_NS);
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    assert_int_equal(flow_bytes_type(&bytes), PONY_WIRE_ACK);
+    flow_pair_give(&pair, 0, &bytes);
+    assert_int_equal(pair.ends[0].n_acked, 2);
+    assert_true(pony_flows_next_deadline_ns(pair.ends[1].table) > pair.now_ns + DELAY_NS);
+}
+
+/* PX-25 */
+static void every_64th_packet_is_acknowledged_at_once(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    pair.ends[0].config.window_max_pkts = 128;
+    pair.ends[0].config.cc = pony_cc_find("fixed");
+    reconfigure();
+    pair.ends[0].head_bytes = 16;
+    flow_pair_send(&pair, 0, 128);
+    for (uint32_t i = 1; i <= 128; i++) {
+        move(1);
+        assert_int_equal(flow_pair_take(&pair, 1, &bytes), i % 64 == 0);
+    }
+}
+
+/* PX-25 */
+static void every_128_kib_are_acknowledged_at_once(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    pair.ends[0].config.mtu_bytes = pair.ends[1].config.mtu_bytes = 8192;
+    reconfigure();
+    flow_pair_send(&pair, 0, 32);
+    for (uint32_t i = 1; i <= 32; i++) {
+        move(1);
+        assert_int_equal(flow_pair_take(&pair, 1, &bytes), i % 16 == 0);
+    }
+}
+
+/* PX-25 */
+static void what_fills_a_hole_is_acknowledged_at_once(void **state)
+{
+    (void)state;
+    struct flow_bytes held;
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 3);
+    assert_true(flow_pair_take(&pair, 0, &held));
+    move(2);
+    assert_true(flow_pair_take(&pair, 1, &bytes)); /* tells the hole */
+    assert_false(flow_pair_take(&pair, 1, &bytes));
+    flow_pair_give(&pair, 1, &held);
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    flow_pair_give(&pair, 0, &bytes);
+    assert_int_equal(pair.ends[0].n_acked, 3);
+    flow_pair_give(&pair, 1, &held); /* a duplicate too */
+    assert_true(flow_pair_take(&pair, 1, &bytes));
 }
 
 static void data_carries_the_acknowledgement(void **state)
@@ -245,7 +354,7 @@ static void an_empty_packet_pool_only_delays(void **state)
     assert_false(flow_pair_take(&pair, 0, &bytes));
     assert_true(flow_pair_count(&pair, 0, "packet_pool_empty") > 0);
     flow_pair_send(&pair, 1, 2); /* acknowledgements still go */
-    flow_pair_run(&pair);
+    flow_pair_wait(&pair, 20 * DELAY_NS, true);
     assert_int_equal(pair.ends[1].n_delivered, 50);
     assert_int_equal(pair.ends[0].n_delivered, 2);
 }
@@ -362,6 +471,7 @@ static void flows_share_what_an_empty_pool_gets_back(void **state)
     }
     pony_flow_wants_fill(second);
     assert_false(flow_pair_take(&pair, 0, &bytes)); /* both wait now */
+    pass(1, DELAY_NS + WHEEL_NS);
     assert_true(flow_pair_take(&pair, 1, &bytes));
     flow_pair_give(&pair, 0, &bytes);
     uint32_t n_third = 0;
@@ -562,7 +672,7 @@ static void status_shows_the_flow(void **state)
     struct pony_flow_info info;
     uint32_t cursor = 0;
     flow_pair_send(&pair, 0, 7);
-    flow_pair_run(&pair);
+    flow_pair_wait(&pair, 2 * DELAY_NS, true);
     assert_true(pony_flows_next_info(pair.ends[0].table, &cursor, &info));
     assert_string_equal(info.state, "up");
     assert_int_equal(info.version, 1);
@@ -580,6 +690,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(full_packets_are_all_of_mtu_size),
         CASE(a_batch_is_acknowledged_by_one_packet),
+        CASE(an_acknowledgement_waits_for_data_that_carries_it),
+        CASE(an_acknowledgement_waits_50_us_at_most),
+        CASE(every_64th_packet_is_acknowledged_at_once),
+        CASE(every_128_kib_are_acknowledged_at_once),
+        CASE(what_fills_a_hole_is_acknowledged_at_once),
         CASE(data_carries_the_acknowledgement),
         CASE(holes_are_told_although_data_has_no_room_for_it),
         CASE(a_lost_packet_comes_again_before_its_timeout),

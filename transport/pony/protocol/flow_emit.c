@@ -230,7 +230,7 @@ static void emit_bare(struct pony_flow *flow, struct pony_wire_hdr *hdr, uint32_
 static void add_sack(struct pony_flow *flow, struct pony_wire_hdr *hdr)
 {
     hdr->n_sack = (uint8_t)pony_recv_window_sack(&flow->recv, hdr->sack, PONY_WIRE_SACK_WORDS_MAX);
-    flow->owes_ack = false;
+    pony_flow_note_ack(flow, true);
 }
 
 /* With the answer to a padded PROBE, if one is owed. */

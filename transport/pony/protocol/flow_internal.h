@@ -102,6 +102,8 @@ enum pony_flow_counter {
 enum {
     PONY_FLOW_BURST_PKTS = 44,     /**< one flow's turn: what one UDP_SEGMENT call may carry */
     PONY_FLOW_BURST_BYTES = 64000, /**< likewise */
+    PONY_FLOW_ACK_PKTS = 64,       /**< a bare ACK goes after so many packets at the latest */
+    PONY_FLOW_ACK_BYTES = 131072,  /**< or so many bytes: two full UDP_GRO buffers */
     PONY_FLOW_MAX_FLOWS = 65536,   /**< a flow's number has 16 bits of index */
     PONY_FLOW_PER_ADDR_MAX = 64,   /**< flows with one address: four of ours, 16 slots each */
     PONY_FLOW_HELLO_FULL = 2,      /**< HELLOs of full size before 1200 bytes are tried */
@@ -109,6 +111,8 @@ enum {
     PONY_FLOW_REO_MAX = 8          /**< reordering guard: 1..8 quarters of srtt */
 };
 
+#define PONY_FLOW_ACK_DELAY_NS   UINT64_C(50000)  /* the longest that an ACK waits for data */
+#define PONY_FLOW_ACK_BUSY_NS    UINT64_C(200000) /* data that follows sooner may wait for its ACK */
 #define PONY_FLOW_HELLO_FIRST_NS UINT64_C(20000000) /* first repetition of a HELLO */
 #define PONY_FLOW_MTU_WAIT_NS    UINT64_C(20000000) /* for the answer to a padded PROBE, at least */
 #define PONY_FLOW_LIMITED_NS     UINT64_C(1000000000) /* how long "lately" is */
@@ -161,6 +165,11 @@ struct pony_flow {
     struct pony_recv_window recv;
     struct pony_sent_window sent;
     struct pony_rtt rtt;
+
+    /* The acknowledgement that is owed. PX-25 */
+    uint64_t ack_due_ns;   /**< when it goes by itself, if no data has carried it */
+    uint64_t last_data_ns; /**< newest DATA or PROBE */
+    uint32_t n_unacked_pkts, n_unacked_bytes; /**< received since the last one went */
 
     /* What the next packet echoes. */
     bool has_echo;
@@ -274,6 +283,17 @@ uint32_t pony_flow_hello_mtu(const struct pony_flow *flow);
 
 /** Works on acknowledgement and echo. False: it acknowledges what was never sent; counted. */
 bool pony_flow_work_on_ack(struct pony_flow *flow, const struct pony_arrival *arrival);
+
+/** An acknowledgement is owed, at `due_ns` at the latest. */
+void pony_flow_owe_ack(struct pony_flow *flow, uint64_t due_ns, uint64_t now_ns);
+
+/** A packet tells what has arrived, all of it or not. */
+static inline void pony_flow_note_ack(struct pony_flow *flow, bool is_whole)
+{
+    flow->owes_ack = !is_whole;
+    flow->n_unacked_pkts = 0;
+    flow->n_unacked_bytes = 0;
+}
 
 /** Remembers what the next packet to the peer echoes. */
 void pony_flow_note_echo(struct pony_flow *flow, const struct pony_arrival *arrival);

@@ -108,6 +108,36 @@ static void take_probe(struct pony_flow *flow, const struct pony_arrival *arriva
     }
 }
 
+void pony_flow_owe_ack(struct pony_flow *flow, uint64_t due_ns, uint64_t now_ns)
+{
+    if (!flow->owes_ack || due_ns < flow->ack_due_ns) {
+        flow->owes_ack = true;
+        flow->ack_due_ns = due_ns;
+    }
+    if (flow->ack_due_ns <= now_ns) {
+        pony_flow_activate(flow);
+    } else {
+        pony_flow_arm(flow, flow->ack_due_ns);
+    }
+}
+
+/* In the present round: the first data after a pause, whatever is out of order, a PROBE, and what
+ * completes a batch. Else data that goes back may carry it, or more data share it. PX-25 */
+static void owe_ack(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    const struct pony_wire_hdr *hdr = arrival->hdr;
+    uint64_t now_ns = arrival->now_ns;
+    bool is_busy = now_ns - flow->last_data_ns < PONY_FLOW_ACK_BUSY_NS;
+    bool is_next = hdr->type == PONY_WIRE_DATA && hdr->seq == flow->recv.next_seq &&
+                   !pony_recv_window_has_holes(&flow->recv);
+    flow->last_data_ns = now_ns;
+    flow->n_unacked_pkts++;
+    flow->n_unacked_bytes += arrival->in->len;
+    bool may_wait = is_busy && is_next && flow->n_unacked_pkts < PONY_FLOW_ACK_PKTS &&
+                    flow->n_unacked_bytes < PONY_FLOW_ACK_BYTES;
+    pony_flow_owe_ack(flow, may_wait ? now_ns + PONY_FLOW_ACK_DELAY_NS : now_ns, now_ns);
+}
+
 /* DATA, ACK and PROBE on a flow that is up. */
 static void on_packet_up(struct pony_flow *flow, const struct pony_arrival *arrival)
 {
@@ -128,8 +158,7 @@ static void on_packet_up(struct pony_flow *flow, const struct pony_arrival *arri
         }
         return;
     }
-    flow->owes_ack = true; /* PX-25: sent when this round's packets are all in */
-    pony_flow_activate(flow);
+    owe_ack(flow, arrival); /* sent when this round's packets are all in, at the soonest */
     if (arrival->hdr->type == PONY_WIRE_PROBE) {
         take_probe(flow, arrival);
         return;

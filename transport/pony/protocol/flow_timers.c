@@ -144,6 +144,9 @@ static void arm_up(struct pony_flow *flow, uint64_t now_ns)
     next_ns = base_min_u64(next_ns, idle_deadline_ns(flow));
     next_ns = base_min_u64(next_ns, flow->sent.reo_deadline_ns);
     next_ns = base_min_u64(next_ns, pmtu_deadline_ns(flow));
+    if (flow->owes_ack) {
+        next_ns = base_min_u64(next_ns, flow->ack_due_ns);
+    }
     if (flow->pace_next_ns > now_ns) {
         next_ns = base_min_u64(next_ns, flow->pace_next_ns);
     }
@@ -201,6 +204,9 @@ static void on_timer_up(struct pony_flow *flow, uint64_t now_ns)
         pony_flow_activate(flow);
     }
     if (flow->pace_next_ns != 0 && now_ns >= flow->pace_next_ns) {
+        pony_flow_activate(flow);
+    }
+    if (flow->owes_ack && now_ns >= flow->ack_due_ns) {
         pony_flow_activate(flow);
     }
     arm_up(flow, now_ns);

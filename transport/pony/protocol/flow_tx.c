@@ -62,7 +62,7 @@ static void emit_data(struct pony_flow *flow, struct pony_tx_packet *packet, uin
         uint32_t room = (pony_flow_room_max(flow) - hdr.body_len) / 8;
         hdr.n_sack =
             (uint8_t)pony_recv_window_sack(&flow->recv, hdr.sack, base_min_u32(need, room));
-        flow->owes_ack = need > room;
+        pony_flow_note_ack(flow, need <= room);
     }
     if (flow->table->seal_ops->is_sealing) {
         const struct pony_seal_out sealed = {
@@ -267,7 +267,7 @@ static bool next_of_up(struct pony_flow *flow, uint64_t now_ns, struct pony_pack
         pony_flow_emit_probe(flow, now_ns, out);
         return true;
     }
-    if (flow->owes_ack) {
+    if (flow->owes_ack && now_ns >= flow->ack_due_ns) {
         pony_flow_emit_ack(flow, now_ns, out);
         return true;
     }

@@ -305,8 +305,7 @@ void pony_flow_on_hello_ok_again(struct pony_flow *flow, const struct pony_arriv
         return;
     }
     pony_flow_note_echo(flow, arrival);
-    flow->owes_ack = true;
-    pony_flow_activate(flow);
+    pony_flow_owe_ack(flow, arrival->now_ns, arrival->now_ns);
 }
 
 void pony_flow_on_refuse(struct pony_flow *flow, const struct pony_arrival *arrival)
