@@ -108,6 +108,13 @@ static void run_callback(const struct snapi_call *call, const struct snap_result
     }
 }
 
+/** Whether the end of a call runs its callback at once. */
+static bool may_run_callback(const struct snapi_call *call)
+{
+    const struct snap_channel *channel = call->channel;
+    return call->wait == NULL && !channel->is_beginning && snapi_loop_in_callback(channel->loop);
+}
+
 /** Keeps the result for the next iteration; callbacks never run within the application's call. */
 static void defer_callback(struct snapi_call *call, const struct snap_status *status)
 {
@@ -163,7 +170,7 @@ void snapi_call_end(struct snapi_call *call, const struct snap_status *status,
         call->wait->response = response;
         snapi_waiter_done(channel->loop, &call->wait->waiter);
         free_call(call);
-    } else if (channel->is_beginning || !snapi_loop_in_callback(channel->loop)) {
+    } else if (!may_run_callback(call)) {
         defer_callback(call, status);
     } else {
         struct snap_result result;
@@ -439,7 +446,8 @@ static struct snap_status decode_response(struct snapi_call *call, const struct 
     const struct snapi_unpack in = {.type = call->method->response,
                                     .data = frame->body,
                                     .len = frame->body_len,
-                                    .max_message_bytes = snapi_loop_max_message(loop)};
+                                    .max_message_bytes = snapi_loop_max_message(loop),
+                                    .may_borrow = may_run_callback(call)};
     enum base_err err = snapi_message_unpack(arena, &in, response);
     if (err == BASE_OK) {
         return snapi_status_ok;

@@ -3,17 +3,22 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "rpc/borrow.h"
 
 #include <snaprpc/channel.h>
+
+#include <string.h>
 
 /* Lies right before an unpacked message, at the start of its arena. */
 struct message_head {
     struct snapi_arena *arena;
+    const ProtobufCFieldDescriptor *borrowed; /* lies where it arrived; NULL: none does */
+    uint8_t *own;                             /* room for it in the arena */
     bool is_kept;
 };
 
 enum {
-    HEAD_BYTES = 16, /* keeps the message 16-aligned */
+    HEAD_BYTES = 32, /* keeps the message 16-aligned */
     /* protobuf-c decodes nested messages by recursion and has no limit of its own; a level takes
      * about 1.2 KiB of stack. Every level allocates first, and that is where we look. */
     STACK_MAX_BYTES = 128 * 1024,
@@ -88,6 +93,47 @@ static size_t may_take(const struct snapi_unpack *in)
     return base_min_size(most, wanted);
 }
 
+/* All but the borrowed field. NULL: no memory. */
+static const uint8_t *rest_of(struct snapi_arena *arena, const struct snapi_unpack *in,
+                              const struct snapi_borrow *borrow)
+{
+    size_t n_after = in->len - borrow->end;
+    if (n_after == 0) {
+        return in->data;
+    }
+    if (borrow->begin == 0) {
+        return in->data + borrow->end;
+    }
+    uint8_t *rest = base_arena_alloc(&arena->mem, borrow->begin + n_after);
+    if (rest != NULL) {
+        memcpy(rest, in->data, borrow->begin);
+        memcpy(rest + borrow->begin, in->data + borrow->end, n_after);
+    }
+    return rest;
+}
+
+/* The message without its large field, and that field by reference. */
+static ProtobufCMessage *unpack_borrowing(struct unpacking *u, ProtobufCAllocator *allocator,
+                                          const struct snapi_unpack *in,
+                                          const struct snapi_borrow *borrow)
+{
+    size_t len = in->len - (borrow->end - borrow->begin);
+    const uint8_t *rest = rest_of(u->arena, in, borrow);
+    /* Taken now, filled if the application keeps the message: keeping cannot fail. */
+    uint8_t *own = base_arena_alloc(&u->arena->mem, borrow->len);
+    if (rest == NULL || own == NULL) {
+        u->err = BASE_E_NOMEM;
+        return NULL;
+    }
+    ProtobufCMessage *message = protobuf_c_message_unpack(in->type, allocator, len, rest);
+    if (message != NULL) {
+        snapi_borrow_set(borrow, message);
+        u->head->borrowed = borrow->field;
+        u->head->own = own;
+    }
+    return message;
+}
+
 enum base_err snapi_message_unpack(struct snapi_arena *arena, const struct snapi_unpack *in,
                                    ProtobufCMessage **message)
 {
@@ -103,7 +149,12 @@ enum base_err snapi_message_unpack(struct snapi_arena *arena, const struct snapi
         .bytes_left = may_take(in),
     };
     ProtobufCAllocator allocator = {unpack_alloc, unpack_free, &u};
-    ProtobufCMessage *unpacked = protobuf_c_message_unpack(in->type, &allocator, in->len, in->data);
+    struct snapi_borrow borrow;
+    bool is_borrowing = in->may_borrow && in->len >= SNAPI_BORROW_MIN_BYTES &&
+                        snapi_borrow_find(in->type, in->data, in->len, &borrow);
+    ProtobufCMessage *unpacked =
+        is_borrowing ? unpack_borrowing(&u, &allocator, in, &borrow)
+                     : protobuf_c_message_unpack(in->type, &allocator, in->len, in->data);
     if (unpacked == NULL) {
         if (u.err != BASE_OK) {
             return u.err;
@@ -144,8 +195,16 @@ void snapi_message_pack(const ProtobufCMessage *message, uint8_t *out)
 
 void snap_message_keep(ProtobufCMessage *response)
 {
-    if (response != NULL) {
-        head_of(response)->is_kept = true;
+    if (response == NULL) {
+        return;
+    }
+    struct message_head *head = head_of(response);
+    head->is_kept = true;
+    if (head->borrowed != NULL) {
+        ProtobufCBinaryData *bytes = snapi_borrow_field(head->borrowed, response);
+        memcpy(head->own, bytes->data, bytes->len);
+        bytes->data = head->own;
+        head->borrowed = NULL;
     }
 }
 

@@ -50,6 +50,8 @@ struct snapi_unpack {
     const uint8_t *data; /**< hostile; may go when unpack returns */
     size_t len;
     size_t max_message_bytes; /**< bounds what decoding may allocate, with `len` */
+    bool may_borrow; /**< `data` stays until the message is kept or its arena given back: one large
+                          bytes field may point into it (borrow.h) */
 };
 
 /**

@@ -114,7 +114,8 @@ SNAP_API SNAP_MUST_USE struct snap_status snap_channel_call(struct snap_channel 
  *
  * The method's trampoline is called once, on the thread that drives the loop, never from within
  * this function; it calls `typed(arg, result, response)`. The response is the library's and is gone
- * when the callback returns, unless it takes it with snap_message_keep().
+ * when the callback returns, unless it takes it with snap_message_keep(). Until then the bytes of a
+ * large field may lie where they arrived: read them, do not write there.
  *
  * Returns the call's number; 0: no call was made and nobody will be called back, because the
  * channel is being closed or memory is out.
@@ -128,7 +129,8 @@ SNAP_API struct snap_call_id snap_channel_start(struct snap_channel *channel,
 /** Cancels a call: it ends with CANCELLED, or as it would have if that was already decided. */
 SNAP_API void snap_channel_cancel(struct snap_channel *channel, struct snap_call_id id);
 
-/** In a callback: makes the response the caller's, to be freed with snap_message_free(). */
+/** In a callback: makes the response the caller's, to be freed with snap_message_free(). Large fields
+ *  are copied now: pointers into them that were taken before end with the callback. */
 SNAP_API void snap_message_keep(ProtobufCMessage *response);
 
 /** Frees a response. Any thread. NULL is fine. */

@@ -35,7 +35,8 @@ static int teardown(void **state)
 static enum base_err unpack(const ProtobufCMessageDescriptor *type, const void *data, size_t len,
                             ProtobufCMessage **message)
 {
-    const struct snapi_unpack in = {type, data, len, 64 * (size_t)MIB};
+    const struct snapi_unpack in = {
+        .type = type, .data = data, .len = len, .max_message_bytes = 64 * (size_t)MIB};
     return snapi_message_unpack(arena, &in, message);
 }
 
@@ -105,7 +106,10 @@ static void a_message_past_the_limit_is_refused(void **state)
 {
     (void)state;
     ProtobufCMessage *message;
-    struct snapi_unpack in = {&snaptest__ping__descriptor, (const uint8_t *)"\x08\x07", 2, 2};
+    struct snapi_unpack in = {.type = &snaptest__ping__descriptor,
+                              .data = (const uint8_t *)"\x08\x07",
+                              .len = 2,
+                              .max_message_bytes = 2};
     assert_int_equal(snapi_message_unpack(arena, &in, &message), BASE_OK);
     in.max_message_bytes = 1;
     assert_int_equal(snapi_message_unpack(arena, &in, &message), BASE_E_LIMIT);
