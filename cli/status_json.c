@@ -73,6 +73,7 @@ static json_t *flow_json(const Pony__Control__Flow *f)
     json_t *o = json_object();
     (void)json_object_set_new(o, "engine", number(f->engine));
     (void)json_object_set_new(o, "flow", number(f->flow));
+    (void)json_object_set_new(o, "slot", number(f->slot));
     (void)json_object_set_new(o, "peer", text(f->peer));
     (void)json_object_set_new(o, "state", text(f->state));
     (void)json_object_set_new(o, "version", number(f->version));
@@ -98,6 +99,8 @@ static json_t *connection_json(const Pony__Control__Connection *c)
     (void)json_object_set_new(o, "conn", number(c->conn));
     (void)json_object_set_new(o, "state", text(c->state));
     (void)json_object_set_new(o, "peer", text(c->peer));
+    (void)json_object_set_new(o, "traffic", text(c->traffic));
+    (void)json_object_set_new(o, "flow", number(c->flow));
     (void)json_object_set_new(o, "sent_msgs", number(c->sent_msgs));
     (void)json_object_set_new(o, "sent_bytes", number(c->sent_bytes));
     (void)json_object_set_new(o, "received_msgs", number(c->received_msgs));

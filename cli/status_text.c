@@ -110,6 +110,7 @@ static void add_flow(struct cli_table *t, const Pony__Control__Flow *f)
 {
     cli_table_add(t, "%u", f->engine);
     cli_table_add(t, "%u", f->flow);
+    cli_table_add(t, "%u", f->slot);
     cli_table_add(t, "%s", f->peer);
     cli_table_add(t, "%s", f->state);
     cli_table_add(t, "%u", f->connections);
@@ -123,12 +124,24 @@ static void add_flow(struct cli_table *t, const Pony__Control__Flow *f)
     add_security(t, f);
 }
 
+/* A connection between two applications of this snapd is on none. */
+static void add_flow_number(struct cli_table *t, uint32_t flow)
+{
+    if (flow == 0) {
+        cli_table_add(t, "-");
+    } else {
+        cli_table_add(t, "%u", flow);
+    }
+}
+
 static void add_connection(struct cli_table *t, const Pony__Control__Connection *c)
 {
     cli_table_add(t, "%" PRIu64, c->port);
     cli_table_add(t, "%08x", c->conn);
     cli_table_add(t, "%s", c->state);
     cli_table_add(t, "%s", c->peer);
+    add_flow_number(t, c->flow);
+    cli_table_add(t, "%s", c->traffic);
     add_count(t, c->sent_msgs);
     add_count(t, c->sent_bytes);
     add_count(t, c->received_msgs);
@@ -168,10 +181,10 @@ void cli_status_print_text(const struct cli_status *status, FILE *out)
          "PKTS OUT", "PKTS IN", "DROPS");
     HEAD(&t.ports, "PORT", "ENGINE", "PID", "USER", "PROGRAM", "CONNS", "LISTENERS", "MSGS OUT",
          "MSGS IN", "RX USED", "MEMORY");
-    HEAD(&t.flows, "ENGINE", "FLOW", "PEER", "STATE", "CONNS", "MTU", "RTT", "WINDOW", "IN FLIGHT",
-         "PKTS OUT", "PKTS IN", "RESENT", "SECURITY");
-    HEAD(&t.connections, "PORT", "CONN", "STATE", "PEER", "MSGS OUT", "BYTES OUT", "MSGS IN",
-         "BYTES IN");
+    HEAD(&t.flows, "ENGINE", "FLOW", "SLOT", "PEER", "STATE", "CONNS", "MTU", "RTT", "WINDOW",
+         "IN FLIGHT", "PKTS OUT", "PKTS IN", "RESENT", "SECURITY");
+    HEAD(&t.connections, "PORT", "CONN", "STATE", "PEER", "FLOW", "CLASS", "MSGS OUT", "BYTES OUT",
+         "MSGS IN", "BYTES IN");
     for (size_t i = 0; i < status->n; i++) {
         const Pony__Control__StatusReply *s = status->replies[i]->status;
         if (s->daemon != NULL) {

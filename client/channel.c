@@ -2,6 +2,7 @@
 #include "client/channel.h"
 
 #include "base/clock.h"
+#include "rpc/options.h"
 #include "rpc/status.h"
 
 #include <assert.h>
@@ -312,15 +313,19 @@ static struct snap_channel *new_channel(struct snap_loop *loop)
 static struct snap_status apply_options(struct snap_channel *channel,
                                         const struct snap_channel_options *options)
 {
-    if (options != NULL) {
-        if (options->size != sizeof(*options)) {
-            return snap_status_make(SNAP_INVALID_ARGUMENT,
-                                    "snap_channel_options.size is %zu, not %zu: begin with "
-                                    "SNAP_CHANNEL_OPTIONS_INIT",
-                                    options->size, sizeof(*options));
-        }
-        channel->default_timeout_us = options->default_timeout_us;
+    struct snap_channel_options all = SNAP_CHANNEL_OPTIONS_INIT;
+    if (!snapi_options_copy(&all, sizeof(all), options)) {
+        return snap_status_make(SNAP_INVALID_ARGUMENT,
+                                "snap_channel_options.size is not set: begin "
+                                "with SNAP_CHANNEL_OPTIONS_INIT");
     }
+    if (all.traffic > SNAP_TRAFFIC_BULK) {
+        return snap_status_make(SNAP_INVALID_ARGUMENT,
+                                "snap_channel_options.traffic is %u: take one of enum snap_traffic",
+                                all.traffic);
+    }
+    channel->default_timeout_us = all.default_timeout_us;
+    channel->traffic = all.traffic;
     if (channel->target.pony[0] != '\0') {
         if (channel->choice == SNAP_TRANSPORT_TCP) {
             return snap_status_make(SNAP_INVALID_ARGUMENT,

@@ -23,6 +23,7 @@ struct snap_channel {
     struct snapi_member member;
     struct snapi_target target;
     uint64_t default_timeout_us;
+    uint32_t traffic;           /**< enum snap_traffic */
     _Atomic uint64_t next_id;   /**< any thread */
     enum snap_transport choice; /**< AUTO, or forced */
     struct snapi_path pony;

@@ -259,8 +259,8 @@ static void connect_now(struct snapi_path *path)
                               ? target->addrs[path->addr_idx % target->n_addrs]
                               : path->address;
     base_error_clear_note();
-    enum base_err err =
-        path->transport->ops->connect(path->transport, address, &path_events, path, &path->conn);
+    enum base_err err = path->transport->ops->connect(
+        path->transport, address, path->channel->traffic, &path_events, path, &path->conn);
     if (err == BASE_OK) {
         path->state = SNAPI_PATH_CONNECTING;
         return;

@@ -189,11 +189,17 @@ struct snap_status snap_server_create(struct snap_loop *loop,
         return snap_status_make(SNAP_INVALID_ARGUMENT, "snap_server_options.size is not set: begin "
                                                        "with SNAP_SERVER_OPTIONS_INIT");
     }
+    if (all.traffic > SNAP_TRAFFIC_BULK) {
+        return snap_status_make(SNAP_INVALID_ARGUMENT,
+                                "snap_server_options.traffic is %u: take one of enum snap_traffic",
+                                all.traffic);
+    }
     struct snap_server *made =
         make_server(loop, all.max_calls != 0 ? all.max_calls : DEFAULT_MAX_CALLS);
     if (made == NULL) {
         return snap_status_make(SNAP_RESOURCE_EXHAUSTED, "out of memory");
     }
+    made->traffic = all.traffic;
     snapi_loop_exec(loop, add_member, made);
     *server = made;
     return status;
@@ -263,8 +269,8 @@ static enum base_err listen_on(struct snap_server *server, enum snap_transport k
     }
     struct snapi_server_listener *l = &server->listeners[server->n_listeners];
     *l = (struct snapi_server_listener){.server = server, .kind = kind};
-    BASE_TRY(
-        transport->ops->listen(transport, address, &snapi_server_listener_events, l, &l->listener));
+    BASE_TRY(transport->ops->listen(transport, address, server->traffic,
+                                    &snapi_server_listener_events, l, &l->listener));
     server->n_listeners++;
     return BASE_OK;
 }
@@ -316,8 +322,8 @@ static void widen_pony(struct snap_server *server)
         }
         struct snapi_listener *local = l->listener;
         struct snapi_transport *pony = snapi_loop_transport(server->loop, SNAP_TRANSPORT_PONY);
-        if (pony->ops->listen(pony, "", &snapi_server_listener_events, l, &l->listener) !=
-            BASE_OK) {
+        if (pony->ops->listen(pony, "", server->traffic, &snapi_server_listener_events, l,
+                              &l->listener) != BASE_OK) {
             l->listener = local;
             base_logf(snapi_loop_log(server->loop), BASE_LOG_WARN, "server",
                       "over Pony for this host only: %s", base_error_last_note());

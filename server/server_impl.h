@@ -41,6 +41,7 @@ struct snap_server {
     struct snapi_member member;
     struct snapi_registry registry;
     uint32_t max_calls;
+    uint32_t traffic; /**< enum snap_traffic */
     enum snapi_server_phase phase;
     struct base_timer stop_timer;
     struct snapi_work step_work;

@@ -65,6 +65,7 @@ struct snapd_config {
     uint64_t spin_ns;     /**< longest time without work before sleep */
     uint32_t mtu_bytes;   /**< UDP payload; 0: from the interfaces */
     uint32_t window_pkts;
+    uint32_t flows_per_peer, conns_per_flow; /**< docs/protocol.md, PX-93 */
     uint64_t rto_min_ns, rto_max_ns, keepalive_ns, dead_ns, hello_timeout_ns, idle_ns;
     char congestion_control[SNAPD_NAME_MAX]; /**< "": the default */
     uint32_t packet_checksum;                /**< enum snapd_checksum */

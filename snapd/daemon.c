@@ -115,6 +115,8 @@ static struct pony_engine_config pony_config(const struct daemon *d, const struc
     pony.max_flows = c->flows;
     pony.max_packets = c->packets;
     pony.window_max_pkts = c->window_pkts;
+    pony.flows_per_peer = c->flows_per_peer;
+    pony.conns_per_flow = c->conns_per_flow;
     pony.rto_min_ns = c->rto_min_ns;
     pony.rto_max_ns = c->rto_max_ns;
     pony.keepalive_ns = c->keepalive_ns;

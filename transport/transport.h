@@ -48,6 +48,16 @@ struct snapi_closed {
     char message[160]; /**< names the peer, the cause, the remedy */
 };
 
+/** Whose messages go first where several wait. The numbers are those of enum snap_traffic and of
+ *  enum shm_traffic. A wish: a transport without classes takes it and does nothing. */
+enum snapi_traffic {
+    SNAPI_TRAFFIC_DEFAULT = 0, /**< connect: NORMAL; listen: as each peer asks */
+    SNAPI_TRAFFIC_NORMAL = 1,
+    SNAPI_TRAFFIC_LATENCY = 2, /**< before all others */
+    SNAPI_TRAFFIC_BULK = 3,    /**< after all others */
+    SNAPI_TRAFFIC_MAX = 4
+};
+
 struct snapi_conn_events {
     /** connect() succeeded; sends are possible (they were possible, queued, before). Once. */
     void (*on_open)(void *arg, struct snapi_conn *conn);
@@ -109,20 +119,21 @@ struct snapi_transport_ops {
 
     /** Listens at `address`. For tcp "host:port" or "unix:/path"; for pony "" (any) or "local"
      *  (applications of this host only). In use:
-     *  BASE_E_IN_USE; form: BASE_E_INVALID; more in base_error_last_note(). */
+     *  BASE_E_IN_USE; form: BASE_E_INVALID; more in base_error_last_note(). `traffic` is the class
+     *  of what is sent to peers. */
     enum base_err (*listen)(struct snapi_transport *transport, const char *address,
-                            const struct snapi_listener_events *events, void *arg,
-                            struct snapi_listener **listener);
+                            enum snapi_traffic traffic, const struct snapi_listener_events *events,
+                            void *arg, struct snapi_listener **listener);
     void (*unlisten)(struct snapi_listener *listener);
     /** Where peers reach this listener, in the form that connect() of their transport takes
      *  ("10.0.0.1:7000", "pony:*:4741/…": '*' stands for the host itself); "" for not now. */
     const char *(*listener_address)(const struct snapi_listener *listener);
 
     /** Starts connecting. Numeric addresses only (names are looked up by the channel).
-     *  BASE_OK: on_open or on_closed follows. */
+     *  BASE_OK: on_open or on_closed follows. `traffic` is the class of both directions. */
     enum base_err (*connect)(struct snapi_transport *transport, const char *address,
-                             const struct snapi_conn_events *events, void *arg,
-                             struct snapi_conn **conn);
+                             enum snapi_traffic traffic, const struct snapi_conn_events *events,
+                             void *arg, struct snapi_conn **conn);
 
     /** Takes room for a message of `len` bytes. BASE_AGAIN: none now, on_writable follows;
      *  BASE_E_LIMIT: longer than max_message_bytes; BASE_E_CLOSED: the connection is ending. */

@@ -24,11 +24,14 @@ struct snap_channel;
 struct snap_channel_options {
     size_t size;                 /**< sizeof(struct snap_channel_options) */
     uint64_t default_timeout_us; /**< for calls that give none; 0: no deadline */
+    uint32_t traffic;            /**< enum snap_traffic: of requests, and of their answers unless
+                                      the server wants it otherwise */
+    uint32_t reserved;           /**< 0 */
 };
 
 #define SNAP_CHANNEL_OPTIONS_INIT \
     { \
-        sizeof(struct snap_channel_options), 0 \
+        sizeof(struct snap_channel_options), 0, 0, 0 \
     }
 
 /**
@@ -37,7 +40,8 @@ struct snap_channel_options {
  * @param target  "host:port", "10.0.0.1:7000", "[::1]:7000", "unix:/path",
  *                or "pony:HOST:UDPPORT/SERVICE" to name a server's Pony address outright
  *
- * Errors  INVALID_ARGUMENT target not of these forms; UNAVAILABLE name not found
+ * Errors  INVALID_ARGUMENT target not of these forms, an option out of range; UNAVAILABLE name not
+ *         found
  */
 SNAP_API SNAP_MUST_USE struct snap_status snap_channel_open(
     struct snap_loop *loop, const char *target, const struct snap_channel_options *options,

@@ -33,6 +33,18 @@ enum snap_transport {
     SNAP_TRANSPORT_TCP = 2   /**< kernel sockets only */
 };
 
+/**
+ * Traffic class: whose messages go first where several wait for the network. Over Pony a message
+ * of LATENCY overtakes others, also long ones in progress, at the next packet; nobody starves:
+ * BULK gets a sixteenth of what there is. Over TCP and Unix sockets it has no effect.
+ */
+enum snap_traffic {
+    SNAP_TRAFFIC_DEFAULT = 0, /**< channel: NORMAL; server: answers as each client asks */
+    SNAP_TRAFFIC_NORMAL = 1,
+    SNAP_TRAFFIC_LATENCY = 2, /**< small amounts that somebody waits for: before all others */
+    SNAP_TRAFFIC_BULK = 3     /**< copies, backups, what may take its time: after all others */
+};
+
 enum snap_log_level {
     SNAP_LOG_ERROR = 0,
     SNAP_LOG_WARN = 1,

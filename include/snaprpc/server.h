@@ -26,11 +26,12 @@ struct snap_server_call;
 struct snap_server_options {
     size_t size;        /**< sizeof(struct snap_server_options) */
     uint32_t max_calls; /**< unanswered at once; more are RESOURCE_EXHAUSTED; 0: 65536 */
+    uint32_t traffic;   /**< enum snap_traffic: of all answers; DEFAULT: as each client asks */
 };
 
 #define SNAP_SERVER_OPTIONS_INIT \
     { \
-        sizeof(struct snap_server_options), 0 \
+        sizeof(struct snap_server_options), 0, 0 \
     }
 
 SNAP_API SNAP_MUST_USE struct snap_status snap_server_create(

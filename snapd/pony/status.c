@@ -212,6 +212,7 @@ static void fill_flow(const struct walk *walk, uint32_t i)
     row->key_sent = info->seal.tx_generation;
     row->key_received = info->seal.rx_generation;
     row->cluster_key = info->seal.key_id;
+    row->slot = info->slot;
     row_counter(i, 0, "sent_pkts", info->sent_pkts);
     row_counter(i, 1, "received_pkts", info->received_pkts);
     row_counter(i, 2, "retransmitted_pkts", info->retransmitted_pkts);
@@ -238,6 +239,8 @@ static void fill_conn(uint32_t i)
     row->sent_bytes = info->sent_bytes;
     row->received_msgs = info->received_msgs;
     row->received_bytes = info->received_bytes;
+    row->traffic = text(info->traffic);
+    row->flow = info->flow;
     piece.u.conns.ptrs[i] = row;
 }
 

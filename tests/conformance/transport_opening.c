@@ -54,7 +54,8 @@ static void an_address_of_wrong_form_is_invalid(struct rig *rig)
     static const struct snapi_conn_events none;
     struct snapi_conn *conn;
     base_error_clear_note();
-    assert_int_equal(rig->fixture->ops->connect(rig->client, "no such form", &none, NULL, &conn),
+    assert_int_equal(rig->fixture->ops->connect(rig->client, "no such form", SNAPI_TRAFFIC_DEFAULT,
+                                                &none, NULL, &conn),
                      BASE_E_INVALID);
     assert_null(conn);
     assert_true(base_error_last_note()[0] != '\0');
@@ -87,7 +88,8 @@ static void listening_twice_at_an_address_is_in_use(struct rig *rig)
     }
     struct snapi_listener *second;
     const char *address = ops->listener_address(rig->listener);
-    assert_int_equal(ops->listen(rig->client, address, &deaf, NULL, &second), BASE_E_IN_USE);
+    assert_int_equal(ops->listen(rig->client, address, SNAPI_TRAFFIC_DEFAULT, &deaf, NULL, &second),
+                     BASE_E_IN_USE);
     assert_null(second);
     assert_true(strstr(base_error_last_note(), address) != NULL);
     struct rig_end *b;
@@ -109,7 +111,9 @@ static void an_address_is_free_again_after_unlisten(struct rig *rig)
     struct rig_end *late = rig_connect(rig, rig->address);
     rig_wait(rig, late->n_closed == 1);
     assert_int_equal(late->why.err, BASE_E_REFUSED);
-    assert_int_equal(ops->listen(rig->server, address, &deaf, NULL, &rig->listener), BASE_OK);
+    assert_int_equal(
+        ops->listen(rig->server, address, SNAPI_TRAFFIC_DEFAULT, &deaf, NULL, &rig->listener),
+        BASE_OK);
     rig_must_send(a, 1, 8); /* what was accepted before lives on */
     rig_wait(rig, b->n_messages == 1);
 }

@@ -612,9 +612,11 @@ static struct fake_listener *find_listener(enum snap_transport kind, const char 
 }
 
 static enum base_err do_listen(struct snapi_transport *transport, const char *address,
+                               enum snapi_traffic traffic,
                                const struct snapi_listener_events *events, void *arg,
                                struct snapi_listener **listener)
 {
+    (void)traffic;
     struct fake_transport *t = fake_of(transport);
     struct fake_listener *l = calloc(1, sizeof(*l));
     BASE_ENSURE(l != NULL, BASE_E_NOMEM);
@@ -685,9 +687,10 @@ static struct fake_conn *make_conn(struct fake_transport *t)
 }
 
 static enum base_err do_connect(struct snapi_transport *transport, const char *address,
-                                const struct snapi_conn_events *events, void *arg,
-                                struct snapi_conn **conn)
+                                enum snapi_traffic traffic, const struct snapi_conn_events *events,
+                                void *arg, struct snapi_conn **conn)
 {
+    (void)traffic;
     struct fake_transport *t = fake_of(transport);
     lock_net();
     struct fake_conn *c = make_conn(t);

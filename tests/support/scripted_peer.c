@@ -151,11 +151,14 @@ static const struct snapi_listener_events listener_events = {
 void peer_listen(struct scripted_peer *peer, const char *tcp_address, bool with_pony)
 {
     struct snapi_transport *tcp = snapi_loop_transport(peer->loop, SNAP_TRANSPORT_TCP);
-    assert_int_equal(tcp->ops->listen(tcp, tcp_address, &listener_events, peer, &peer->tcp),
+    assert_int_equal(tcp->ops->listen(tcp, tcp_address, SNAPI_TRAFFIC_DEFAULT, &listener_events,
+                                      peer, &peer->tcp),
                      BASE_OK);
     if (with_pony) {
         struct snapi_transport *pony = snapi_loop_transport(peer->loop, SNAP_TRANSPORT_PONY);
-        assert_int_equal(pony->ops->listen(pony, "", &listener_events, peer, &peer->pony), BASE_OK);
+        assert_int_equal(
+            pony->ops->listen(pony, "", SNAPI_TRAFFIC_DEFAULT, &listener_events, peer, &peer->pony),
+            BASE_OK);
         peer->has_pony_address = true;
     }
 }

@@ -205,8 +205,9 @@ void rig_open(struct rig *rig, const struct transport_fixture *fixture)
     rig->server = open_transport(rig, &rig->server_poller,
                                  server_socket != NULL ? server_socket : fixture->snapd_socket);
     rig_wait(rig, is_up(rig->client) && is_up(rig->server));
-    enum base_err err = fixture->ops->listen(rig->server, fixture->listen_address(),
-                                             &listener_events, rig, &rig->listener);
+    enum base_err err =
+        fixture->ops->listen(rig->server, fixture->listen_address(), SNAPI_TRAFFIC_DEFAULT,
+                             &listener_events, rig, &rig->listener);
     if (err != BASE_OK) {
         print_error("listen: %s\n", base_error_last_note());
     }
@@ -267,7 +268,8 @@ struct rig_end *rig_connect(struct rig *rig, const char *address)
     struct rig_end *end = end_create(rig);
     assert_true(rig->n_made < RIG_ENDS_MAX);
     rig->made[rig->n_made++] = end;
-    enum base_err err = end->ops->connect(rig->client, address, &conn_events, end, &end->conn);
+    enum base_err err = end->ops->connect(rig->client, address, SNAPI_TRAFFIC_DEFAULT, &conn_events,
+                                          end, &end->conn);
     if (err != BASE_OK) {
         print_error("connect: %s\n", base_error_last_note());
     }

@@ -453,9 +453,10 @@ static void start_connecting(struct ktcp_conn *conn)
 }
 
 enum base_err ktcp_connect(struct snapi_transport *transport, const char *address,
-                           const struct snapi_conn_events *events, void *arg,
-                           struct snapi_conn **conn)
+                           enum snapi_traffic traffic, const struct snapi_conn_events *events,
+                           void *arg, struct snapi_conn **conn)
 {
+    (void)traffic;
     struct ktcp_transport *t = base_container_of(transport, struct ktcp_transport, base);
     *conn = NULL;
     struct ktcp_addr addr;

@@ -130,9 +130,10 @@ static void on_ready(struct snapi_source *source, uint32_t events)
 }
 
 enum base_err ktcp_listen(struct snapi_transport *transport, const char *address,
-                          const struct snapi_listener_events *events, void *arg,
-                          struct snapi_listener **listener)
+                          enum snapi_traffic traffic, const struct snapi_listener_events *events,
+                          void *arg, struct snapi_listener **listener)
 {
+    (void)traffic;
     struct ktcp_transport *t = base_container_of(transport, struct ktcp_transport, base);
     *listener = NULL;
     struct ktcp_addr addr;

@@ -136,8 +136,8 @@ void ktcp_conn_on_timeout(struct ktcp_conn *conn, enum ktcp_timer timer);
 
 /* The ops. */
 enum base_err ktcp_connect(struct snapi_transport *transport, const char *address,
-                           const struct snapi_conn_events *events, void *arg,
-                           struct snapi_conn **conn);
+                           enum snapi_traffic traffic, const struct snapi_conn_events *events,
+                           void *arg, struct snapi_conn **conn);
 enum base_err ktcp_begin(struct snapi_conn *base, size_t len, struct snapi_tx *tx);
 void ktcp_send(struct snapi_conn *base, struct snapi_tx *tx, uint64_t tag);
 void ktcp_abandon(struct snapi_conn *base, struct snapi_tx *tx);
@@ -147,8 +147,8 @@ const char *ktcp_peer(const struct snapi_conn *base);
 /* ---- listener.c ---- */
 
 enum base_err ktcp_listen(struct snapi_transport *transport, const char *address,
-                          const struct snapi_listener_events *events, void *arg,
-                          struct snapi_listener **listener);
+                          enum snapi_traffic traffic, const struct snapi_listener_events *events,
+                          void *arg, struct snapi_listener **listener);
 void ktcp_unlisten(struct snapi_listener *base);
 const char *ktcp_listener_address(const struct snapi_listener *base);
 void ktcp_listener_on_timeout(struct ktcp_listener *listener);

@@ -385,6 +385,22 @@ static void options_of_another_size_are_refused(void **state)
     assert_int_equal(call_with(1, &options, NULL).code, SNAP_INVALID_ARGUMENT);
 }
 
+static void channel_options_are_checked(void **state)
+{
+    (void)state;
+    struct snap_channel_options options = SNAP_CHANNEL_OPTIONS_INIT;
+    struct snap_channel *other = NULL;
+    options.traffic = SNAP_TRAFFIC_BULK + 1;
+    struct snap_status status = snap_channel_open(loop, "10.0.0.1:7000", &options, &other);
+    assert_int_equal(status.code, SNAP_INVALID_ARGUMENT);
+    assert_non_null(strstr(status.message, "traffic"));
+    assert_null(other);
+    options.traffic = SNAP_TRAFFIC_BULK;
+    options.size = 0;
+    status = snap_channel_open(loop, "10.0.0.1:7000", &options, &other);
+    assert_int_equal(status.code, SNAP_INVALID_ARGUMENT);
+}
+
 /* ---- two transports ---- */
 
 /* PR-22 */
@@ -622,6 +638,7 @@ int main(void)
         TCP_TEST(a_peer_that_breaks_the_protocol_is_left_and_tried_again),
         TCP_TEST(a_call_that_is_always_refused_as_not_run_ends),
         TCP_TEST(options_of_another_size_are_refused),
+        TCP_TEST(channel_options_are_checked),
         BOTH_TEST(calls_move_to_pony_when_the_server_says_where_it_is),
         BOTH_TEST(a_later_channel_asks_snapd_for_the_address),
         BOTH_TEST(when_pony_breaks_new_calls_take_tcp_at_once),

@@ -33,13 +33,30 @@ static void connect_posts_open_and_opened_is_told_once(void **state)
     assert_int_equal(e.n_closed, 0);
 }
 
+static void open_names_the_traffic_class(void **state)
+{
+    struct port_rig *rig = *state;
+    for (uint32_t traffic = 0; traffic < SNAPI_TRAFFIC_MAX; traffic++) {
+        struct port_events e = {.rig = rig};
+        assert_int_equal(
+            ops->connect(rig->transport, "pony:10.0.0.9:4741/00000000000000aa/0000000000000000",
+                         (enum snapi_traffic)traffic, &port_rig_conn_events, &e, &e.conn),
+            BASE_OK);
+        port_rig_turn(rig);
+        const struct shm_command *open = fake_snapd_command(&rig->snapd, 0);
+        assert_int_equal(open->opcode, SHM_OP_OPEN);
+        assert_int_equal(open->u.open.traffic, traffic);
+        ops->close(e.conn, SNAPI_CLOSE_ABORT);
+    }
+}
+
 static void a_bad_address_is_invalid(void **state)
 {
     struct port_rig *rig = *state;
     struct snapi_conn *conn;
-    assert_int_equal(
-        ops->connect(rig->transport, "10.0.0.1:7000", &port_rig_conn_events, NULL, &conn),
-        BASE_E_INVALID);
+    assert_int_equal(ops->connect(rig->transport, "10.0.0.1:7000", SNAPI_TRAFFIC_DEFAULT,
+                                  &port_rig_conn_events, NULL, &conn),
+                     BASE_E_INVALID);
     assert_null(conn);
 }
 
@@ -448,7 +465,7 @@ static void connecting_while_down_closes_in_the_next_poll(void **state)
     port_rig_turns(rig, 2);
     assert_int_equal(ops->connect(rig->transport,
                                   "pony:10.0.0.9:4741/00000000000000aa/0000000000000000",
-                                  &port_rig_conn_events, &e, &e.conn),
+                                  SNAPI_TRAFFIC_DEFAULT, &port_rig_conn_events, &e, &e.conn),
                      BASE_OK);
     assert_int_equal(e.n_closed, 0);
     assert_int_equal(ops->next_deadline_ns(rig->transport), 0);
@@ -471,8 +488,12 @@ static void connecting_while_trying_opens_once_attached(void **state)
     rig->now_ns = rig->port->retry_ns;
     (void)ops->poll(rig->transport, rig->now_ns, 1);
     const char *to = "pony:*:4741/00000000000000aa/0000000000000001";
-    assert_int_equal(ops->connect(rig->transport, to, &port_rig_conn_events, &e, &e.conn), BASE_OK);
-    assert_int_equal(ops->connect(rig->transport, to, &port_rig_conn_events, &f, &f.conn), BASE_OK);
+    assert_int_equal(
+        ops->connect(rig->transport, to, SNAPI_TRAFFIC_DEFAULT, &port_rig_conn_events, &e, &e.conn),
+        BASE_OK);
+    assert_int_equal(
+        ops->connect(rig->transport, to, SNAPI_TRAFFIC_DEFAULT, &port_rig_conn_events, &f, &f.conn),
+        BASE_OK);
     assert_int_equal(ops->begin(e.conn, 8, &tx), BASE_AGAIN);
     ops->close(f.conn, SNAPI_CLOSE_FLUSH);
     rig->snapd.plan.is_silent = false;
@@ -505,6 +526,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, port_rig_setup_up, port_rig_teardown)
     const struct CMUnitTest tests[] = {
         CASE(connect_posts_open_and_opened_is_told_once),
+        CASE(open_names_the_traffic_class),
         CASE(a_bad_address_is_invalid),
         CASE(a_message_reaches_snapd_as_it_was_written),
         CASE(a_shortened_an_empty_and_an_abandoned_message_are_fine),

@@ -11,7 +11,8 @@ enum {
 
 static void listen_at(struct port_rig *rig, struct port_listening *l)
 {
-    assert_int_equal(ops->listen(rig->transport, "", &port_rig_listener_events, l, &l->listener),
+    assert_int_equal(ops->listen(rig->transport, "", SNAPI_TRAFFIC_DEFAULT,
+                                 &port_rig_listener_events, l, &l->listener),
                      BASE_OK);
     port_rig_turn(rig);
 }
@@ -50,13 +51,26 @@ static void a_listener_learns_its_address(void **state)
     assert_string_equal(ops->listener_address(l.listener), l.address);
 }
 
+static void listen_names_the_traffic_class(void **state)
+{
+    struct port_rig *rig = *state;
+    struct port_listening l = {0};
+    assert_int_equal(ops->listen(rig->transport, "", SNAPI_TRAFFIC_BULK, &port_rig_listener_events,
+                                 &l, &l.listener),
+                     BASE_OK);
+    port_rig_turn(rig);
+    const struct shm_command *listen = fake_snapd_command(&rig->snapd, 0);
+    assert_int_equal(listen->opcode, SHM_OP_LISTEN);
+    assert_int_equal(listen->u.listen.traffic, SHM_TRAFFIC_BULK);
+}
+
 static void an_address_of_its_own_is_refused(void **state)
 {
     struct port_rig *rig = *state;
     struct snapi_listener *listener;
-    assert_int_equal(
-        ops->listen(rig->transport, "0.0.0.0:1", &port_rig_listener_events, NULL, &listener),
-        BASE_E_INVALID);
+    assert_int_equal(ops->listen(rig->transport, "0.0.0.0:1", SNAPI_TRAFFIC_DEFAULT,
+                                 &port_rig_listener_events, NULL, &listener),
+                     BASE_E_INVALID);
     assert_null(listener);
 }
 
@@ -194,6 +208,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, port_rig_setup_up, port_rig_teardown)
     const struct CMUnitTest tests[] = {
         CASE(a_listener_learns_its_address),
+        CASE(listen_names_the_traffic_class),
         CASE(an_address_of_its_own_is_refused),
         CASE(an_accepted_connection_names_its_peer_and_talks),
         CASE(the_number_of_a_closed_one_is_free_while_its_messages_come_back),

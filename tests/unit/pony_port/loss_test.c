@@ -125,10 +125,10 @@ static void do_much(struct port_events *e)
     assert_int_equal(ops->begin(e->conn, 8, &tx), BASE_E_CLOSED);
     if (again.conn == NULL) {
         again.rig = e->rig;
-        assert_int_equal(ops->connect(e->rig->transport,
-                                      "pony:10.0.0.9:4741/00000000000000aa/0000000000000000",
-                                      &port_rig_conn_events, &again, &again.conn),
-                         BASE_OK);
+        assert_int_equal(
+            ops->connect(e->rig->transport, "pony:10.0.0.9:4741/00000000000000aa/0000000000000000",
+                         SNAPI_TRAFFIC_DEFAULT, &port_rig_conn_events, &again, &again.conn),
+            BASE_OK);
         assert_int_not_equal(ops->begin(again.conn, 8, &tx), BASE_OK);
     }
     ops->flush(e->rig->transport);

@@ -157,7 +157,7 @@ void port_rig_connect(struct port_rig *rig, struct port_events *events)
     events->rig = rig;
     assert_int_equal(pony_transport_ops.connect(
                          rig->transport, "pony:10.0.0.9:4741/00000000000000aa/0000000000000000",
-                         &port_rig_conn_events, events, &events->conn),
+                         SNAPI_TRAFFIC_DEFAULT, &port_rig_conn_events, events, &events->conn),
                      BASE_OK);
     port_rig_turn(rig);
 }

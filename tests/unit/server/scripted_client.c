@@ -177,7 +177,8 @@ void scripted_connect(struct scripted *client, struct host *host, enum snap_tran
     *client = (struct scripted){.heard = calloc(HEARD_MAX, sizeof(struct heard))};
     assert_true(snapi_loop_try_enter(host->loop));
     struct snapi_transport *transport = snapi_loop_transport(host->loop, kind);
-    assert_int_equal(transport->ops->connect(transport, address, &events, client, &client->conn),
+    assert_int_equal(transport->ops->connect(transport, address, SNAPI_TRAFFIC_DEFAULT, &events,
+                                             client, &client->conn),
                      BASE_OK);
     snapi_loop_leave(host->loop);
     host_settle(host);

@@ -41,6 +41,7 @@ static void post_open(struct pony_port *port, struct pony_port_entry *entry)
         const struct pony_port_listener *listener =
             base_container_of(entry, struct pony_port_listener, entry);
         command.flags = listener->is_local ? SHM_LISTEN_LOCAL : 0;
+        command.u.listen.traffic = listener->traffic;
     } else {
         struct pony_port_conn *conn = conn_of(entry);
         conn->state = PONY_CONN_OPENING;
@@ -48,6 +49,7 @@ static void post_open(struct pony_port *port, struct pony_port_entry *entry)
         command.u.open.to = conn->to.to;
         command.u.open.service = conn->to.service;
         command.u.open.instance = conn->to.instance;
+        command.u.open.traffic = conn->traffic;
     }
     entry->wants &= (uint8_t)~PONY_WANT_OPEN;
     (void)post(port, &command);

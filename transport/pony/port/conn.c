@@ -248,9 +248,15 @@ void pony_port_conns_give_up(struct pony_port *port)
     }
 }
 
+static_assert((int)SNAPI_TRAFFIC_LATENCY == SHM_TRAFFIC_LATENCY &&
+                  (int)SNAPI_TRAFFIC_BULK == SHM_TRAFFIC_BULK &&
+                  (int)SNAPI_TRAFFIC_NORMAL == SHM_TRAFFIC_NORMAL &&
+                  (int)SNAPI_TRAFFIC_MAX == SHM_TRAFFIC_MAX,
+              "one numbering");
+
 enum base_err pony_port_connect(struct snapi_transport *transport, const char *address,
-                                const struct snapi_conn_events *events, void *arg,
-                                struct snapi_conn **conn)
+                                enum snapi_traffic traffic, const struct snapi_conn_events *events,
+                                void *arg, struct snapi_conn **conn)
 {
     struct pony_port *port = base_container_of(transport, struct pony_port, base);
     struct pony_address to;
@@ -260,6 +266,7 @@ enum base_err pony_port_connect(struct snapi_transport *transport, const char *a
     BASE_ENSURE(c != NULL, BASE_E_NOMEM);
     c->events = events;
     c->arg = arg;
+    c->traffic = (uint8_t)traffic;
     if (port->link == PONY_LINK_OFF || port->is_lost) {
         pony_port_conn_end(c, SHM_REASON_NONE, BASE_E_UNREACHABLE);
     } else if (port->link == PONY_LINK_UP) {

@@ -23,6 +23,7 @@ static void listen_now(struct pony_port_listener *listener)
 }
 
 enum base_err pony_port_listen(struct snapi_transport *transport, const char *address,
+                               enum snapi_traffic traffic,
                                const struct snapi_listener_events *events, void *arg,
                                struct snapi_listener **listener)
 {
@@ -43,6 +44,7 @@ enum base_err pony_port_listen(struct snapi_transport *transport, const char *ad
     l->arg = arg;
     l->entry.is_listener = true;
     l->is_local = is_local;
+    l->traffic = (uint8_t)traffic;
     base_list_init(&l->entry.wanted);
     base_list_add_tail(&port->listeners, &l->entry.link);
     if (port->link == PONY_LINK_UP && !port->is_lost) {

@@ -93,6 +93,7 @@ struct pony_port_conn {
     bool is_closing;     /**< close() was called: nothing may be begun */
     bool is_opened;      /**< OPENED came */
     uint8_t reason;      /**< enum shm_reason, with ENDED */
+    uint8_t traffic;     /**< enum shm_traffic */
     enum base_err error; /**< with ENDED, when not snapd ended it: else BASE_OK */
     struct pony_address to;
     struct base_list messages; /**< struct pony_port_message, but for the queued ones */
@@ -110,8 +111,9 @@ struct pony_port_listener {
     struct pony_port *port;
     const struct snapi_listener_events *events;
     void *arg;
-    bool is_local;  /**< for applications of this host only */
-    bool is_silent; /**< unlisten() was called */
+    bool is_local;   /**< for applications of this host only */
+    bool is_silent;  /**< unlisten() was called */
+    uint8_t traffic; /**< enum shm_traffic */
     char address[PONY_ADDRESS_MAX];
 };
 
@@ -278,8 +280,8 @@ bool pony_port_conn_tell_unsent(struct pony_port_conn *conn);
 void pony_port_conn_unsettle(struct pony_port_conn *conn);
 
 enum base_err pony_port_connect(struct snapi_transport *transport, const char *address,
-                                const struct snapi_conn_events *events, void *arg,
-                                struct snapi_conn **conn);
+                                enum snapi_traffic traffic, const struct snapi_conn_events *events,
+                                void *arg, struct snapi_conn **conn);
 enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_tx *tx);
 bool pony_port_has_room(struct snapi_conn *base);
 void pony_port_send(struct snapi_conn *base, struct snapi_tx *tx, uint64_t tag);
@@ -290,6 +292,7 @@ const char *pony_port_peer(const struct snapi_conn *base);
 /* ---- listener.c ---- */
 
 enum base_err pony_port_listen(struct snapi_transport *transport, const char *address,
+                               enum snapi_traffic traffic,
                                const struct snapi_listener_events *events, void *arg,
                                struct snapi_listener **listener);
 void pony_port_unlisten(struct snapi_listener *base);

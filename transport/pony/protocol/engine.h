@@ -117,6 +117,8 @@ struct pony_conn_info {
     uint64_t port;
     uint32_t conn;
     const char *state;
+    const char *traffic;   /**< its class: "normal", "latency", "bulk" */
+    uint32_t flow;         /**< number of its flow, 0: none */
     struct pony_addr peer; /**< all zero: same snapd */
     uint64_t sent_msgs, sent_bytes, received_msgs, received_bytes;
 };

@@ -80,6 +80,8 @@ BASE_MUST_USE enum base_err pony_flow_get_slot(struct pony_flow_table *table,
 struct pony_flow *pony_flow_next_to(struct pony_flow_table *table, const struct pony_addr *to,
                                     const struct pony_flow *flow);
 uint8_t pony_flow_slot(const struct pony_flow *flow);
+/** What status calls it. */
+uint32_t pony_flow_number(const struct pony_flow *flow);
 uint32_t pony_flow_n_users(const struct pony_flow *flow);
 /** Lately its window, which cannot grow any more, was what kept it from sending. */
 bool pony_flow_is_limited(const struct pony_flow *flow, uint64_t now_ns);

@@ -82,6 +82,11 @@ uint8_t pony_flow_slot(const struct pony_flow *flow)
     return flow->slot;
 }
 
+uint32_t pony_flow_number(const struct pony_flow *flow)
+{
+    return flow->number;
+}
+
 uint32_t pony_flow_n_users(const struct pony_flow *flow)
 {
     return flow->n_users;

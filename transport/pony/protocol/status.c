@@ -38,7 +38,12 @@ bool pony_engine_next_conn(const struct pony_engine *engine, uint32_t *cursor,
         .received_msgs = conn->received_msgs,
         .received_bytes = conn->received_bytes,
     };
+    static const char *const classes[PONY_CLASSES] = {[PONY_CLASS_NORMAL] = "normal",
+                                                      [PONY_CLASS_LATENCY] = "latency",
+                                                      [PONY_CLASS_BULK] = "bulk"};
+    info->traffic = classes[conn->class];
     if (conn->link != NULL) {
+        info->flow = pony_flow_number(conn->link->flow);
         info->peer = *pony_flow_peer(conn->link->flow);
     }
     (*cursor)++;
