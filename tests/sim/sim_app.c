@@ -142,13 +142,14 @@ static void open_one(struct sim_world *world, struct sim_app *app)
     memcpy(command.u.open.to.ip, engine->addr.ip, sizeof(engine->addr.ip));
     command.u.open.to.udp_port = engine->addr.udp_port;
     command.u.open.service = sim_service(peer);
-    bool is_named = base_rng_chance(&world->rng, 500000);
-    /* A secured engine makes no flow to itself (PX-213): it must be told that it is meant. */
-    bool is_self = world->plan.is_secured && engine == &world->engines[app->engine];
-    command.u.open.instance = is_named || is_self ? engine->config.instance : 0;
+    /* A secured engine does not open a flow to itself: that looks like a reflection. */
+    bool is_itself = peer->engine == app->engine && plan->keys[peer->engine] != 0;
+    bool is_named = base_rng_chance(&world->rng, 500000) || is_itself;
+    command.u.open.instance = is_named ? engine->config.instance : 0;
     if (put(world, app, &command)) {
         app->n_opened++;
-        (void)sim_end_new(world, app, app->next_number++);
+        struct sim_end *end = sim_end_new(world, app, app->next_number++);
+        end->to_engine = peer->engine;
     }
 }
 

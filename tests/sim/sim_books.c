@@ -4,6 +4,8 @@
  * held against them.
  */
 #include "tests/sim/sim_world.h"
+#include "transport/pony/protocol/flow_internal.h"
+#include "transport/pony/protocol/state.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -135,6 +137,19 @@ static void on_sent(struct sim_world *world, struct sim_app *app, const struct s
     SIM_CHECK(base_pages_give(&app->tx_pages, msg->page, msg->n_pages) == BASE_OK);
 }
 
+/* Engines that are not secured alike never speak, and say so; those that are, never say it. */
+static void check_security(const struct sim_world *world, const struct sim_app *app,
+                           const struct sim_end *end, const struct shm_completion *cpl)
+{
+    bool is_opener = (end->number & SHM_CONN_ACCEPTED) == 0;
+    bool agree = !is_opener || sim_engines_agree(world, app->engine, end->to_engine);
+    SIM_CHECK(agree || (cpl->flags & SHM_CPL_NEVER_OPENED) != 0);
+    SIM_CHECK(!agree || cpl->reason != SHM_REASON_SECURITY);
+    bool is_calm = world->plan.mishap_gap_ns == 0 && world->plan.weather.loss_ppm == 0;
+    SIM_CHECK(agree || !is_calm || cpl->reason == SHM_REASON_SECURITY || end->has_closed ||
+              end->has_aborted);
+}
+
 static void on_closed(struct sim_world *world, struct sim_app *app, struct sim_end *end,
                       const struct shm_completion *cpl)
 {
@@ -150,6 +165,7 @@ static void on_closed(struct sim_world *world, struct sim_app *app, struct sim_e
     bool may_die = !world->plan.must_live || (world->plan.mishaps[SIM_MISHAP_CLOCK] != 0 &&
                                               (cpl->flags & SHM_CPL_NEVER_OPENED) != 0);
     SIM_CHECK(may_die || !is_death);
+    check_security(world, app, end, cpl);
     end->reason = cpl->reason;
     sim_end_closed(world, app, end);
 }
@@ -178,6 +194,7 @@ void sim_books_on_completion(struct sim_world *world, struct sim_app *app,
         break;
     case SHM_CPL_OPENED:
         SIM_CHECK(end != NULL && !end->is_open);
+        SIM_CHECK(sim_engines_agree(world, app->engine, end->to_engine));
         end->is_open = true;
         break;
     case SHM_CPL_ACCEPTED:
@@ -235,6 +252,17 @@ bool sim_books_are_settled(const struct sim_world *world)
         }
     }
     return true;
+}
+
+void sim_books_check_refusals(struct sim_world *world)
+{
+    for (uint32_t i = 1; i < world->n_ends; i++) {
+        const struct sim_end *end = &world->ends[i];
+        if (end->reason == SHM_REASON_SECURITY) {
+            const struct pony_flow_table *table = world->engines[end->to_engine].engine->flows;
+            SIM_CHECK(table->counters[PONY_FLOW_C_DROP_SECURITY] > 0);
+        }
+    }
 }
 
 bool sim_books_all_closed(const struct sim_world *world)

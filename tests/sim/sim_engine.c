@@ -6,6 +6,7 @@
 #include "base/compiler.h"
 #include "tests/sim/sim_world.h"
 #include "tests/support/test_security.h"
+#include "transport/pony/protocol/flow_internal.h"
 #include "transport/pony/protocol/state.h"
 
 #include <inttypes.h>
@@ -32,22 +33,40 @@ static uint64_t global_ns(const struct sim_engine *engine, uint64_t local_ns)
     return local_ns == UINT64_MAX ? SIM_NEVER : base_sub_sat_u64(local_ns, engine->clock_ns);
 }
 
+bool sim_engines_agree(const struct sim_world *world, uint32_t a, uint32_t b)
+{
+    return world->plan.keys[a] == world->plan.keys[b];
+}
+
+static void secure(const struct sim_plan *plan, struct sim_engine *engine, uint8_t key,
+                   struct pony_security *security)
+{
+    base_rng_init(&engine->secrets, engine->config.seed ^ UINT64_C(0x736563726574));
+    test_security_init(security, &engine->secrets);
+    security->psks[0].key[0] = key; /* the same number on the wire: only the key tells */
+    security->key_packets = plan->key_packets;
+    security->key_ns = plan->key_ns;
+    if (plan->has_chacha) {
+        security->cipher_preferred = PONY_CIPHER_CHACHA20_POLY1305;
+    }
+    engine->config.security = security;
+}
+
 void sim_engine_start(struct sim_world *world, uint32_t idx)
 {
     struct sim_engine *engine = &world->engines[idx];
-    engine->host = idx / world->plan.engines_per_host;
     struct pony_security security;
+    engine->host = idx / world->plan.engines_per_host;
     engine->config = world->plan.engine;
-    if (world->plan.is_secured && pony_seal_psk.is_built) {
-        test_security_init(&security, &world->rng);
-        engine->config.security = &security;
-    }
     engine->config.instance = base_rng_u64(&world->rng) | 1;
     engine->config.seed = base_rng_u64(&world->rng);
     engine->config.udp_port = (uint16_t)(7000 + idx);
     engine->addr = (struct pony_addr){.udp_port = engine->config.udp_port};
     memcpy(engine->addr.ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0", 15);
     engine->addr.ip[15] = (uint8_t)(engine->host + 1);
+    if (world->plan.keys[idx] != 0) {
+        secure(&world->plan, engine, world->plan.keys[idx], &security);
+    }
     enum base_err err =
         pony_engine_create(&engine->config, sim_local_ns(world, engine), &engine->engine);
     SIM_CHECK(err == BASE_OK);
@@ -70,6 +89,10 @@ void sim_engine_kill(struct sim_world *world, uint32_t idx)
     if (engine->engine == NULL) {
         return;
     }
+    const uint64_t *counters = engine->engine->flows->counters;
+    world->n_dropped[SIM_DROP_FORGED] += counters[PONY_FLOW_C_DROP_FORGED];
+    world->n_dropped[SIM_DROP_REPLAYED] += counters[PONY_FLOW_C_DROP_REPLAYED];
+    world->n_dropped[SIM_DROP_OTHER_KEY] += counters[PONY_FLOW_C_DROP_SECURITY];
     pony_engine_destroy(engine->engine);
     engine->engine = NULL;
     engine->next_poll_ns = SIM_NEVER;

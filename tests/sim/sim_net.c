@@ -2,6 +2,8 @@
 #include "tests/sim/sim_net.h"
 
 #include "base/assert.h"
+#include "base/endian.h"
+#include "base/hash.h"
 #include "transport/pony/protocol/wire.h"
 
 #include <inttypes.h>
@@ -20,6 +22,11 @@ void sim_net_reset(struct sim_net *net, uint64_t seed, uint32_t n_hosts)
     base_assert(n_hosts <= SIM_HOSTS_MAX);
     for (uint32_t i = 0; i < net->n_events; i++) {
         sim_net_give(net, net->heap[i].packet);
+    }
+    for (uint32_t i = 0; i < SIM_KEPT; i++) {
+        if (net->kept[i] != NULL) {
+            sim_net_give(net, net->kept[i]);
+        }
     }
     struct sim_event *heap = net->heap;
     uint32_t heap_max = net->heap_max;
@@ -272,6 +279,81 @@ static void launch(struct sim_net *net, struct sim_packet *packet, uint32_t cove
     enter(net, &net->up[packet->from_host], packet, extra_ns);
 }
 
+/* The adversary who sees and sends packets. */
+
+static struct sim_packet *copy_of(struct sim_net *net, const struct sim_packet *packet)
+{
+    struct sim_packet *copy = take(net, packet->len);
+    uint32_t capacity = copy->capacity;
+    *copy = *packet;
+    copy->capacity = capacity;
+    memcpy(copy->data, packet->data, packet->len);
+    return copy;
+}
+
+/* Handshakes are rare and worth keeping; of the rest a few. */
+static void keep(struct sim_net *net, const struct sim_packet *packet)
+{
+    bool is_handshake = packet->len >= PONY_WIRE_HDR_BYTES && packet->data[5] <= PONY_WIRE_REFUSE;
+    if (!is_handshake && !base_rng_chance(&net->rng, 100000)) {
+        return;
+    }
+    struct sim_packet **at = &net->kept[base_rng_below(&net->rng, SIM_KEPT)];
+    if (*at != NULL) {
+        sim_net_give(net, *at);
+    }
+    *at = copy_of(net, packet);
+}
+
+static void forge(struct sim_net *net, struct sim_packet *packet)
+{
+    uint64_t n = 1 + base_rng_below(&net->rng, 4);
+    uint64_t reach = base_rng_chance(&net->rng, 500000) ? 200 : packet->len;
+    for (uint64_t i = 0; i < n && packet->len > 0; i++) {
+        uint64_t at = base_rng_below(&net->rng, reach < packet->len ? reach : packet->len);
+        packet->data[at] = (uint8_t)base_rng_u64(&net->rng);
+    }
+    if (packet->len < PONY_WIRE_HDR_BYTES) {
+        return;
+    }
+    if (base_rng_chance(&net->rng, 250000)) { /* it pretends to be another kind */
+        packet->data[5] = (uint8_t)(1 + base_rng_below(&net->rng, PONY_WIRE_TYPE_MAX - 1));
+    }
+    if (pony_wire_is_sealed(packet->data, packet->len) && base_rng_chance(&net->rng, 500000)) {
+        uint8_t *number = packet->data + 20; /* one that was not seen yet, or it is a replay */
+        base_store_u64(number, base_load_u64(number) + 1 + base_rng_below(&net->rng, 2000));
+    }
+    uint32_t covered = pony_wire_hdr_len(packet->data[7]) + base_load_u16(packet->data + 46);
+    if (!pony_wire_is_sealed(packet->data, packet->len) && covered <= packet->len) {
+        base_store_u32(packet->data, base_crc32c(0, packet->data + 4, covered - 4));
+    }
+}
+
+static void inject(struct sim_net *net, bool is_forged)
+{
+    const struct sim_packet *kept = net->kept[base_rng_below(&net->rng, SIM_KEPT)];
+    if (kept == NULL) {
+        return;
+    }
+    struct sim_packet *packet = copy_of(net, kept);
+    packet->hop = 0;
+    packet->ttl = SIM_TTL;
+    if (base_rng_chance(&net->rng, 100000)) {
+        packet->from = kept->to;
+        packet->to = kept->from;
+        packet->from_host = kept->to_host;
+        packet->to_host = kept->from_host;
+    }
+    if (is_forged) {
+        forge(net, packet);
+        net->n_forged++;
+    } else {
+        net->n_replayed++;
+    }
+    tell(net, packet, is_forged ? "forges" : "replays");
+    enter(net, &net->up[packet->from_host], packet, base_rng_below(&net->rng, 2000000));
+}
+
 void sim_net_send(struct sim_net *net, uint32_t from_host, uint32_t to_host,
                   const struct pony_addr *from, const struct pony_packet_out *out,
                   uint32_t wire_bytes)
@@ -294,7 +376,16 @@ void sim_net_send(struct sim_net *net, uint32_t from_host, uint32_t to_host,
         if (out->payload_len > 0) {
             memcpy(packet->data + out->head_len, out->payload, out->payload_len);
         }
+        if (net->weather.replay_ppm + net->weather.forge_ppm > 0) {
+            keep(net, packet);
+        }
         launch(net, packet, out->head_len);
+    }
+    if (net->weather.replay_ppm != 0 && base_rng_chance(&net->rng, net->weather.replay_ppm)) {
+        inject(net, false);
+    }
+    if (net->weather.forge_ppm != 0 && base_rng_chance(&net->rng, net->weather.forge_ppm)) {
+        inject(net, true);
     }
 }
 

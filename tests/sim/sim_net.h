@@ -22,7 +22,8 @@
 enum {
     SIM_HOSTS_MAX = 512,
     SIM_RACKS_MAX = 4,
-    SIM_TTL = 64
+    SIM_TTL = 64,
+    SIM_KEPT = 32 /**< packets that the adversary keeps to use again */
 };
 
 /** One direction of a link, with the output queue before it. */
@@ -44,6 +45,9 @@ struct sim_weather {
     uint64_t jitter_ns;      /**< each packet: up to this much more */
     uint32_t burst_ppm;      /**< a burst begins in which every packet is lost */
     uint32_t burst_max_pkts; /**< its greatest length */
+    /** With each packet: one that was seen before is sent again, as it was, or changed and with a
+     *  right checksum; now and then back to where it came from. */
+    uint32_t replay_ppm, forge_ppm;
 };
 
 struct sim_packet {
@@ -82,6 +86,8 @@ struct sim_net {
     uint64_t hash; /**< of all that happened: two runs that agree here agree in everything */
     uint64_t n_sent, n_lost, n_delivered;
     struct sim_packet *free_small, *free_large;
+    struct sim_packet *kept[SIM_KEPT]; /**< NULL: none yet */
+    uint64_t n_replayed, n_forged;
     bool is_traced;
 };
 

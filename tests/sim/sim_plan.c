@@ -5,6 +5,7 @@
 #include "base/compiler.h"
 #include "tests/sim/sim_world.h"
 #include "transport/pony/protocol/cc.h"
+#include "transport/pony/protocol/seal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,7 +233,7 @@ static void bend_long(struct sim_plan *plan, struct base_rng *rng)
 static void bend_path(struct sim_plan *plan, struct base_rng *rng)
 {
     plan->engine.mtu_bytes = PICK(rng, 1452, 4096, 9000, 9000);
-    plan->is_secured = base_rng_chance(rng, 500000);
+    memset(plan->keys, base_rng_chance(rng, 500000) ? 1 : 0, sizeof(plan->keys));
     plan->weather.loss_ppm = PICK(rng, 0, 0, 10000);
     plan->weather.reorder_ppm = PICK(rng, 0, 0, 20000);
     plan->mishaps[SIM_MISHAP_PATH] = 4;
@@ -247,14 +248,53 @@ static void bend_path(struct sim_plan *plan, struct base_rng *rng)
     plan->n_messages += 100;
 }
 
+static void draw_keys(struct sim_plan *plan, struct base_rng *rng)
+{
+    plan->has_chacha = base_rng_chance(rng, 300000);
+    plan->key_packets = PICK(rng, 2, 20, 200, 100000);
+    plan->key_ns = PICK(rng, 100, 3000, 1000000) * SIM_US;
+}
+
+/* All have the key, and somebody between them sends again what he saw, changed and unchanged. */
+static void bend_forged(struct sim_plan *plan, struct base_rng *rng)
+{
+    memset(plan->keys, 1, sizeof(plan->keys));
+    plan->weather.replay_ppm = PICK(rng, 0, 10000, 200000);
+    plan->weather.forge_ppm = PICK(rng, 1000, 10000, 200000);
+    plan->weather.loss_ppm = PICK(rng, 0, 0, 10000);
+    plan->mishaps[SIM_MISHAP_WEATHER] = 1;
+    plan->mishap_gap_ns = SIM_MS;
+    plan->n_messages += below(rng, 200);
+    plan->must_live = true;
+}
+
+/* Some have the key, some none, some another one; now and then they die in mid-handshake. */
+static void bend_distrust(struct sim_plan *plan, struct base_rng *rng)
+{
+    for (uint32_t i = 0; i < SIM_ENGINES_MAX; i++) {
+        plan->keys[i] = (uint8_t)PICK(rng, 0, 1, 1, 2);
+    }
+    plan->n_opens += 10;
+    plan->open_ppm = 300000;
+    if (base_rng_chance(rng, 500000)) {
+        plan->delay_ns = 100 * SIM_US + base_rng_below(rng, SIM_MS);
+        plan->mishaps[SIM_MISHAP_RESTART] = 3;
+        plan->mishaps[SIM_MISHAP_SHUTDOWN] = 1;
+        plan->mishap_gap_ns = 200 * SIM_US + base_rng_below(rng, 2 * SIM_MS);
+        plan->weather.dup_ppm = PICK(rng, 0, 50000);
+        plan->weather.replay_ppm = PICK(rng, 0, 50000);
+    }
+}
+
 const char *const sim_families[] = {
-    "mixed",  "loss", "reorder", "damage", "partition", "restart", "slow", "many",
-    "incast", "big",  "clock",   "calm",   "long",      "path",    NULL,
+    "mixed", "loss",  "reorder", "damage", "partition", "restart", "slow",     "many", "incast",
+    "big",   "clock", "calm",    "long",   "path",      "forged",  "distrust", NULL,
 };
 
 static bend_fn *const bends[] = {
-    bend_mixed, bend_loss,   bend_reorder, bend_damage, bend_partition, bend_restart, bend_slow,
-    bend_many,  bend_incast, bend_big,     bend_clock,  bend_calm,      bend_long,    bend_path,
+    bend_mixed, bend_loss, bend_reorder, bend_damage,   bend_partition, bend_restart,
+    bend_slow,  bend_many, bend_incast,  bend_big,      bend_clock,     bend_calm,
+    bend_long,  bend_path, bend_forged,  bend_distrust,
 };
 
 _Static_assert(BASE_ARRAY_LEN(bends) + 1 == BASE_ARRAY_LEN(sim_families), "one for each");
@@ -283,5 +323,14 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, const char *family)
     plan->seed = seed;
     plan->family = sim_families[idx];
     draw_common(plan, &rng);
+    draw_keys(plan, &rng);
+    if (base_rng_chance(&rng, 200000)) {
+        memset(plan->keys, 1, sizeof(plan->keys));
+    }
     bends[idx](plan, &rng);
+    if (!pony_seal_psk.is_built) {
+        memset(plan->keys, 0, sizeof(plan->keys));
+        plan->weather.replay_ppm = 0;
+        plan->weather.forge_ppm = 0;
+    }
 }

@@ -115,6 +115,8 @@ static void change_weather(struct sim_world *world)
     weather->truncate_ppm = part_of(rng, worst->truncate_ppm);
     weather->reorder_ppm = part_of(rng, worst->reorder_ppm);
     weather->burst_ppm = part_of(rng, worst->burst_ppm);
+    weather->replay_ppm = part_of(rng, worst->replay_ppm);
+    weather->forge_ppm = part_of(rng, worst->forge_ppm);
 }
 
 static void restart(struct sim_world *world, uint32_t idx, bool is_told)
@@ -404,6 +406,9 @@ static void finish(struct sim_world *world)
     live_until(world, are_credits_even, "credit is lost");
     live_until(world, is_closed, "stuck: connections do not close");
     SIM_CHECK(sim_books_are_settled(world));
+    if (world->plan.mishap_gap_ns == 0) {
+        sim_books_check_refusals(world);
+    }
     stay_quiet(world); /* takes back what was read last */
     for (uint32_t i = 0; i < world->plan.n_apps; i++) {
         sim_check_app_is_empty(&world->apps[i]);

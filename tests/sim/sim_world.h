@@ -55,6 +55,14 @@ enum sim_mishap {
     SIM_N_MISHAPS
 };
 
+/** What engines do not let through, where they are secured. */
+enum sim_drop {
+    SIM_DROP_FORGED,
+    SIM_DROP_REPLAYED,
+    SIM_DROP_OTHER_KEY, /**< or another mode */
+    SIM_N_DROPS
+};
+
 /** All that is drawn before a world begins. */
 struct sim_plan {
     uint64_t seed;
@@ -78,11 +86,14 @@ struct sim_plan {
     uint32_t slow_ppm;   /**< chance that an application is a slow reader */
     bool is_incast;      /**< all open to application 0 */
     bool must_live;      /**< nothing in this world is a reason for a flow to die */
-    bool is_secured;     /**< mode psk, if that is built */
     uint32_t slots;
     uint64_t tx_bytes, rx_bytes;
     uint32_t max_conns_app;
     struct pony_engine_config engine; /**< template */
+    /** Cluster key of each engine, 0: plain. Engines speak with those that have the same. */
+    uint8_t keys[SIM_ENGINES_MAX];
+    bool has_chacha;
+    uint64_t key_packets, key_ns; /**< how long a flow's key lasts */
 };
 
 struct sim_world;
@@ -92,6 +103,7 @@ struct sim_engine {
     uint32_t host;
     struct pony_addr addr;
     struct pony_engine_config config;
+    struct base_rng secrets;
     uint64_t clock_ns;     /**< its time is the world's plus this */
     uint64_t paused_ns;    /**< not polled before */
     uint64_t next_poll_ns; /**< SIM_NEVER: asleep without a timer */
@@ -106,10 +118,11 @@ struct sim_engine {
 struct sim_end {
     uint32_t app, life;
     uint32_t number;
-    uint32_t peer;   /**< the other end; 0: not known yet */
-    bool is_open;    /**< OPENED or ACCEPTED was seen */
-    bool is_closed;  /**< CLOSED was seen, or the application is gone */
-    bool has_closed; /**< the application closed in order */
+    uint32_t to_engine; /**< opener: whom it asked */
+    uint32_t peer;      /**< the other end; 0: not known yet */
+    bool is_open;       /**< OPENED or ACCEPTED was seen */
+    bool is_closed;     /**< CLOSED was seen, or the application is gone */
+    bool has_closed;    /**< the application closed in order */
     bool has_aborted;
     bool is_gone;   /**< the application died */
     uint8_t reason; /**< of CLOSED */
@@ -157,6 +170,7 @@ struct sim_world {
     struct sim_msg *msgs; /**< [SIM_MSGS_MAX], from 1 */
     uint32_t n_ends, n_msgs, n_msgs_left;
     uint64_t n_arrived, n_steps, n_checks;
+    uint64_t n_dropped[SIM_N_DROPS]; /**< by engines, in all worlds so far */
     uint64_t next_mishap_ns;
     bool is_working; /**< false: the network is healthy, everybody only finishes */
     bool is_traced;
@@ -190,6 +204,8 @@ void sim_engine_on_packet(struct sim_world *world, struct sim_packet *packet);
 /** One round of what snapd's engine thread does. */
 void sim_engine_poll(struct sim_world *world, struct sim_engine *engine);
 void sim_engine_wake(struct sim_world *world, struct sim_engine *engine);
+/** Are the two secured in the same way? An engine and itself are. */
+bool sim_engines_agree(const struct sim_world *world, uint32_t a, uint32_t b);
 struct sim_engine *sim_engine_at(struct sim_world *world, const struct pony_addr *addr);
 
 /* sim_app.c */
@@ -213,6 +229,8 @@ void sim_books_on_completion(struct sim_world *world, struct sim_app *app,
                              const struct shm_completion *cpl);
 /** All that must arrive has arrived, and no open is pending. */
 bool sim_books_are_settled(const struct sim_world *world);
+/** Who refused somebody for what he is not, counted it: for worlds in which nothing is lost. */
+void sim_books_check_refusals(struct sim_world *world);
 bool sim_books_all_closed(const struct sim_world *world);
 void sim_books_print(const struct sim_world *world);
 

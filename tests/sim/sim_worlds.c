@@ -116,6 +116,10 @@ int main(int argc, char **argv)
     (void)printf("%" PRIu64 " worlds: %" PRIu64 " messages, %" PRIu64 " packets, %" PRIu64
                  " steps, hash %016" PRIx64 "\n",
                  options.n, n_messages, n_packets, n_steps, hash);
+    (void)printf("dropped: %" PRIu64 " forged, %" PRIu64 " replayed, %" PRIu64
+                 " of another key or mode\n",
+                 world.n_dropped[SIM_DROP_FORGED], world.n_dropped[SIM_DROP_REPLAYED],
+                 world.n_dropped[SIM_DROP_OTHER_KEY]);
     sim_world_fini(&world);
     return 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/pony/abi/ring.h"
 
-/* The labels A1/R1 to A4/R4 and S1/S2 are listed in docs/shm-abi.md; the models in
- * tests/model/ are of the sleep protocol (doorbell.pml) and of slots and cursors (ring.pml). Cursors that a sleeper may wait for are stored and is_asleep is loaded with
- * seq_cst: the single total order of these accesses is the fence between "publish, then look whether
- * the other sleeps" and "say that I sleep, then look whether something was published". */
+/* The labels A1/R1 to A4/R4 and S1/S2 are listed in docs/shm-abi.md; in tests/model/, doorbell.pml
+ * models the sleep protocol, ring.pml slots and cursors. Cursors that a sleeper may wait for are
+ * stored and is_asleep is loaded with seq_cst: the single total order of these accesses is the fence
+ * between "publish, then look whether the other sleeps" and "say that I sleep, then look whether
+ * something was published". */
 
 void shm_engine_end_init(struct shm_engine_end *end, const void *client, void *engine,
                          uint32_t cmd_slots, uint32_t cpl_slots)
