@@ -23,7 +23,7 @@
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const idle_policies[] = {"adaptive", "spin", "sleep", NULL};
 static const char *const checksums[] = {"header", "full", NULL};
-static const char *const modes[] = {"plain", "psk", NULL};
+static const char *const modes[] = {"plain", "psk", "certificates", NULL};
 static const char *const ciphers[] = {"auto", "aes-128-gcm", "chacha20-poly1305", NULL};
 static const char *const switches[] = {"no", "yes", NULL};
 
@@ -56,6 +56,12 @@ static const struct snapd_value_rule rules[] = {
 
     {"security", "mode", SNAPD_VALUE_NAME, FIELD(security_mode), 0, 0, modes},
     {"security", "key_file", SNAPD_VALUE_TEXT, FIELD(key_file), 0, SNAPD_FILE_MAX, NULL},
+    {"security", "certificate_file", SNAPD_VALUE_TEXT, FIELD(certificate_file), 0, SNAPD_FILE_MAX,
+     NULL},
+    {"security", "private_key_file", SNAPD_VALUE_TEXT, FIELD(private_key_file), 0, SNAPD_FILE_MAX,
+     NULL},
+    {"security", "ca_file", SNAPD_VALUE_TEXT, FIELD(ca_file), 0, SNAPD_FILE_MAX, NULL},
+    {"security", "peers", SNAPD_VALUE_TEXT, FIELD(peers), 1, SNAPD_FILE_MAX, NULL},
     {"security", "cipher", SNAPD_VALUE_NAME, FIELD(cipher), 0, 0, ciphers},
     {"security", "key_packets", SNAPD_VALUE_U64, FIELD(key_packets), 1000, 1 << 23, NULL},
     {"security", "key_time", SNAPD_VALUE_NS, FIELD(key_ns), SEC(1), SEC(86400), NULL},
@@ -106,6 +112,7 @@ void snapd_config_init(struct snapd_config *config)
         .has_segmentation = 1,
         .socket_buffer_bytes = MIB(8),
         .security_mode = PONY_SECURITY_PLAIN,
+        .peers = "address",
         .key_packets = 1 << 23,
         .key_ns = SEC(3600),
         .max_sessions = 4096,
@@ -280,6 +287,37 @@ enum base_err snapd_config_load(struct snapd_config *config, const char *path)
     return err;
 }
 
+/* Files that the mode does not use are a misunderstanding that must not stay unnoticed. */
+static enum base_err check_security(const struct snapd_config *config)
+{
+    const struct {
+        const char *key, *value;
+        enum pony_security_mode mode;
+    } files[] = {
+        {"key_file", config->key_file, PONY_SECURITY_PSK},
+        {"certificate_file", config->certificate_file, PONY_SECURITY_CERTS},
+        {"private_key_file", config->private_key_file, PONY_SECURITY_CERTS},
+        {"ca_file", config->ca_file, PONY_SECURITY_CERTS},
+    };
+
+    for (size_t i = 0; i < BASE_ARRAY_LEN(files); i++) {
+        bool is_used = config->security_mode == files[i].mode;
+        if (is_used && files[i].value[0] == '\0') {
+            base_error_note("[security] mode is %s, but there is no %s; name the file",
+                            modes[config->security_mode], files[i].key);
+            return BASE_E_INVALID;
+        }
+        if (!is_used && files[i].value[0] != '\0') {
+            base_error_note("[security] %s is given, but mode is %s, which does not use it; say "
+                            "mode = %s, or remove %s",
+                            files[i].key, modes[config->security_mode], modes[files[i].mode],
+                            files[i].key);
+            return BASE_E_INVALID;
+        }
+    }
+    return BASE_OK;
+}
+
 enum base_err snapd_config_check(const struct snapd_config *config)
 {
     if (config->rto_min_ns > config->rto_max_ns) {
@@ -296,15 +334,7 @@ enum base_err snapd_config_check(const struct snapd_config *config)
         base_error_note("[limits] message is larger than port_tx or port_rx; raise those");
         return BASE_E_INVALID;
     }
-    if ((config->security_mode == PONY_SECURITY_PSK) != (config->key_file[0] != '\0')) {
-        base_error_note(config->key_file[0] != '\0'
-                            ? "[security] key_file is given, but mode is plain, which uses no key; "
-                              "say mode = psk, or remove key_file"
-                            : "[security] mode is psk, but there is no key_file; name the file of "
-                              "cluster keys");
-        return BASE_E_INVALID;
-    }
-    return BASE_OK;
+    return check_security(config);
 }
 
 void snapd_config_print(const struct snapd_config *config, FILE *out)

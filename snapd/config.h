@@ -75,8 +75,12 @@ struct snapd_config {
     /* [security] */
     uint32_t security_mode;        /**< enum pony_security_mode */
     char key_file[SNAPD_FILE_MAX]; /**< of cluster keys; "": none */
-    uint32_t cipher;               /**< enum snapd_cipher */
-    uint64_t key_packets, key_ns;  /**< how long a key is used */
+    /** Mode certificates, PEM; "": none. */
+    char certificate_file[SNAPD_FILE_MAX], private_key_file[SNAPD_FILE_MAX],
+        ca_file[SNAPD_FILE_MAX];
+    char peers[SNAPD_FILE_MAX];   /**< "address", or DNS names: who may be one */
+    uint32_t cipher;              /**< enum snapd_cipher */
+    uint64_t key_packets, key_ns; /**< how long a key is used */
 
     /* [limits] */
     uint32_t max_sessions, max_ports, max_ports_per_user;

@@ -135,7 +135,7 @@ enum base_err snapd_keys_parse(const char *name, const char *text, size_t len,
     return BASE_OK;
 }
 
-static enum base_err check_file(const char *path, int fd)
+static enum base_err check_file(const char *path, int fd, bool is_secret)
 {
     struct stat st;
     if (fstat(fd, &st) != 0) {
@@ -152,7 +152,13 @@ static enum base_err check_file(const char *path, int fd)
                         path, st.st_uid);
         return BASE_E_PERMISSION;
     }
-    if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    const mode_t not_for = is_secret ? S_IRWXG | S_IRWXO : S_IWGRP | S_IWOTH;
+    if ((st.st_mode & not_for) != 0 && !is_secret) {
+        base_error_note("%s: others than its owner may write to it (mode %04o); chmod 644 it", path,
+                        st.st_mode & 07777);
+        return BASE_E_PERMISSION;
+    }
+    if ((st.st_mode & not_for) != 0) {
         base_error_note("%s: others than its owner may use it (mode %04o); chmod 600 it, and make "
                         "new keys if others had access",
                         path, st.st_mode & 07777);
@@ -161,12 +167,12 @@ static enum base_err check_file(const char *path, int fd)
     return BASE_OK;
 }
 
-/* The whole file, at most FILE_BYTES_MAX. */
-static enum base_err read_file(const char *path, int fd, char *text, size_t *len)
+/* The whole file, less than `size`. */
+static enum base_err read_file(const char *path, int fd, char *text, size_t size, size_t *len)
 {
     *len = 0;
     for (;;) {
-        ssize_t n = read(fd, text + *len, FILE_BYTES_MAX - *len);
+        ssize_t n = read(fd, text + *len, size - *len);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -178,12 +184,40 @@ static enum base_err read_file(const char *path, int fd, char *text, size_t *len
             return BASE_OK;
         }
         *len += (size_t)n;
-        if (*len == FILE_BYTES_MAX) {
-            base_error_note("%s: longer than %d bytes; is it the file of cluster keys?", path,
-                            FILE_BYTES_MAX - 1);
+        if (*len == size) {
+            base_error_note("%s: longer than %zu bytes; is it the right file?", path, size - 1);
             return BASE_E_INVALID;
         }
     }
+}
+
+static enum base_err read_path(const char *path, bool is_secret, char *text, size_t size,
+                               size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
+        enum base_err err = base_err_from_errno(errno);
+        base_error_note("%s: cannot be opened: %m; see [security] in snapd.conf(5)", path);
+        return err;
+    }
+    enum base_err err = check_file(path, fd, is_secret);
+    if (err == BASE_OK) {
+        err = read_file(path, fd, text, size, len);
+    }
+    base_fd_close(&fd);
+    return err;
+}
+
+enum base_err snapd_keys_read(const char *path, bool is_secret, char *text, size_t size)
+{
+    size_t len = 0;
+    enum base_err err = read_path(path, is_secret, text, size, &len);
+    if (err != BASE_OK) {
+        explicit_bzero(text, size);
+        return err;
+    }
+    text[len] = '\0';
+    return BASE_OK;
 }
 
 enum base_err snapd_keys_load(const char *path, struct pony_security *security)
@@ -191,20 +225,10 @@ enum base_err snapd_keys_load(const char *path, struct pony_security *security)
     char text[FILE_BYTES_MAX];
     size_t len = 0;
     security->n_psks = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
-        enum base_err err = base_err_from_errno(errno);
-        base_error_note("%s: cannot be opened: %m; see [security] key_file in snapd.conf(5)", path);
-        return err;
-    }
-    enum base_err err = check_file(path, fd);
-    if (err == BASE_OK) {
-        err = read_file(path, fd, text, &len);
-    }
+    enum base_err err = read_path(path, true, text, sizeof(text), &len);
     if (err == BASE_OK) {
         err = snapd_keys_parse(path, text, len, security);
     }
     explicit_bzero(text, sizeof(text));
-    base_fd_close(&fd);
     return err;
 }

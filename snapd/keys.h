@@ -21,6 +21,11 @@
 /** Reads the keys into `security`, in the file's order. */
 BASE_MUST_USE enum base_err snapd_keys_load(const char *path, struct pony_security *security);
 
+/** Reads a file that nobody but its owner may have access to if `is_secret`, of less than `size` bytes,
+ *  into text[size], with a NUL at its end. Errors  the note names it; text holds nothing then. */
+BASE_MUST_USE enum base_err snapd_keys_read(const char *path, bool is_secret, char *text,
+                                            size_t size);
+
 /** As loaded, from text: for tests and fuzzing. */
 BASE_MUST_USE enum base_err snapd_keys_parse(const char *name, const char *text, size_t len,
                                              struct pony_security *security);

@@ -8,6 +8,7 @@
 /**
  * [security] of snapd.conf, with the files that it names, as engines want it.
  *
+ * Memory   that of certificates is static: one at a time
  * Threads  the control thread, at start and at SIGHUP
  */
 

@@ -85,7 +85,7 @@ static void add_piece(struct status *status, const Pony__Control__StatusReply *p
     for (size_t i = 0; i < piece->n_flows; i++) {
         const Pony__Control__Flow *flow = piece->flows[i];
         bool is_up = strcmp(flow->state, "up") == 0;
-        bool is_secured = strcmp(flow->security, "psk") == 0 && flow->cipher[0] != '\0';
+        bool is_secured = strcmp(flow->security, "plain") != 0 && flow->cipher[0] != '\0';
         status->n_secured_flows += is_up && is_secured;
         status->n_open_flows += is_up && !is_secured;
         status->n_key_changes += flow->key_sent;

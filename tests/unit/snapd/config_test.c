@@ -218,6 +218,26 @@ static void values_that_contradict_each_other_are_refused(void **state)
     assert_int_equal(parse("[security]\nmode = psk\nkey_file = /etc/keys\n"), BASE_OK);
 }
 
+static void each_security_mode_has_its_files(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("[security]\nmode = certificates\n"), BASE_E_INVALID);
+    assert_note_has("there is no certificate_file");
+    snapd_config_init(&config);
+    assert_int_equal(parse("[security]\nmode = certificates\ncertificate_file = a\n"
+                           "private_key_file = b\n"),
+                     BASE_E_INVALID);
+    assert_note_has("there is no ca_file");
+    snapd_config_init(&config);
+    assert_int_equal(parse("[security]\nmode = psk\nkey_file = k\nca_file = c\n"), BASE_E_INVALID);
+    assert_note_has("say mode = certificates, or remove ca_file");
+    snapd_config_init(&config);
+    assert_int_equal(parse("[security]\nmode = certificates\ncertificate_file = a\n"
+                           "private_key_file = b\nca_file = c\n"),
+                     BASE_OK);
+    assert_string_equal(config.peers, "address");
+}
+
 static char *print(const struct snapd_config *c)
 {
     char *text = NULL;
@@ -262,6 +282,7 @@ static void distance_counts_edits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(each_security_mode_has_its_files, fresh),
         cmocka_unit_test_setup(defaults_are_valid, fresh),
         cmocka_unit_test_setup(values_of_every_type_are_read, fresh),
         cmocka_unit_test_setup(an_unknown_key_names_line_and_the_nearest_key, fresh),

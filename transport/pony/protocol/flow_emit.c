@@ -77,6 +77,9 @@ void pony_flow_emit_reply(struct pony_flow_table *table, const struct pony_reply
                           struct pony_packet_out *out)
 {
     uint8_t *head = pony_flow_next_scratch(table);
+    bool has_cookie = reply->detail == PONY_WIRE_DETAIL_COOKIE;
+    const uint16_t len =
+        (uint16_t)(PONY_WIRE_END_BYTES + (has_cookie ? PONY_WIRE_COOKIE_BYTES : 0));
     struct pony_wire_hdr hdr = {
         .version = reply->version,
         .type = reply->type,
@@ -84,17 +87,21 @@ void pony_flow_emit_reply(struct pony_flow_table *table, const struct pony_reply
         .dst_flow = reply->dst_flow,
         .token = reply->token,
         .hops = PONY_WIRE_HOPS_UNKNOWN,
-        .body_len = PONY_WIRE_END_BYTES,
-        .covered_len = PONY_WIRE_END_BYTES,
+        .body_len = len,
+        .covered_len = len,
     };
     struct pony_wire_end end = {
         .reason = reply->reason,
         .version_min = table->versions.min,
         .version_max = table->versions.max,
         .mode = (uint8_t)(reply->type == PONY_WIRE_REFUSE ? table->seal_ops->mode : 0),
+        .detail = reply->detail,
         .instance = table->config.instance,
     };
     pony_wire_encode_end(&end, head + PONY_HEAD_ROOM);
+    if (has_cookie) {
+        memcpy(head + PONY_HEAD_ROOM + PONY_WIRE_END_BYTES, reply->cookie, sizeof(reply->cookie));
+    }
     pony_flow_count(table, PONY_FLOW_C_TX_RESETS);
     pony_flow_emit_scratch(table, &reply->to, &hdr, head, out);
 }

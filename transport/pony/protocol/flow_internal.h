@@ -107,6 +107,7 @@ enum {
     PONY_FLOW_MAX_FLOWS = 65536,   /**< a flow's number has 16 bits of index */
     PONY_FLOW_PER_ADDR_MAX = 64,   /**< flows with one address: four of ours, 16 slots each */
     PONY_FLOW_HELLO_FULL = 2,      /**< HELLOs of full size before 1200 bytes are tried */
+    PONY_FLOW_COOKIES_AT_ONCE = 4, /**< HELLOs that do not wait for their time, with new cookies */
     PONY_FLOW_SILENT_MIN = 3,      /**< unanswered attempts before a flow may be called dead */
     PONY_FLOW_REO_MAX = 8          /**< reordering guard: 1..8 quarters of srtt */
 };
@@ -151,6 +152,7 @@ struct pony_flow {
     uint64_t hello_start_ns, hello_next_ns;
     uint32_t n_hellos;
     bool is_narrow;          /**< large HELLOs do not even leave this host */
+    uint32_t n_cookies;      /**< taken: each lets a HELLO go at once, for a while */
     enum shm_reason refused; /**< a REFUSE that nothing proves: the reason if no answer comes */
 
     /* What is to be sent. */
@@ -274,6 +276,7 @@ void pony_flow_on_hello(struct pony_flow_table *table, const struct pony_arrival
 void pony_flow_on_hello_ok(struct pony_flow *flow, const struct pony_arrival *arrival);
 void pony_flow_on_hello_ok_again(struct pony_flow *flow, const struct pony_arrival *arrival);
 void pony_flow_on_refuse(struct pony_flow *flow, const struct pony_arrival *arrival);
+void pony_flow_on_refuse_late(struct pony_flow *flow, const struct pony_arrival *arrival);
 /** The peer has shown our token: from here on it is the one flow with that address. */
 void pony_flow_come_up(struct pony_flow *flow, uint64_t now_ns);
 /** Size of the next HELLO. */

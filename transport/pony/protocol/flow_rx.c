@@ -284,7 +284,7 @@ static flow_handler *const handlers[PONY_FLOW_STATE_MAX][PONY_WIRE_TYPE_MAX] = {
     },
     [PONY_FLOW_HELLO_RECEIVED] = {
         [PONY_WIRE_HELLO_OK] = on_wrong_state,
-        [PONY_WIRE_REFUSE]   = on_wrong_state,
+        [PONY_WIRE_REFUSE]   = pony_flow_on_refuse_late,
         [PONY_WIRE_DATA]     = on_packet_early,
         [PONY_WIRE_ACK]      = on_packet_early,
         [PONY_WIRE_PROBE]    = on_packet_early,
@@ -380,6 +380,7 @@ static bool open_packet(struct pony_flow *flow, const struct pony_seal_in *in)
         [PONY_SEAL_REPLAYED] = PONY_FLOW_C_DROP_REPLAYED,
         [PONY_SEAL_BUSY] = PONY_FLOW_C_DROP_SECURITY,
         [PONY_SEAL_GONE] = PONY_FLOW_C_DROP_SECURITY,
+        [PONY_SEAL_VERDICT_MAX] = PONY_FLOW_C_DROP_SECURITY, /* others are of handshakes only */
     };
     struct pony_flow_table *table = flow->table;
     if (!flow->has_peer || flow->state == PONY_FLOW_ENDING) {

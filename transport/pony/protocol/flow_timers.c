@@ -223,6 +223,8 @@ static void on_timer_hello(struct pony_flow *flow, uint64_t now_ns)
     if (flow->state == PONY_FLOW_HELLO_SENT && now_ns >= flow->hello_next_ns) {
         flow->needs_hello = true;
         pony_flow_activate(flow);
+    } else if (flow->state == PONY_FLOW_HELLO_SENT) {
+        pony_flow_arm(flow, flow->hello_next_ns); /* one went out of turn, with a cookie */
     }
     pony_flow_arm(flow, end_ns);
 }

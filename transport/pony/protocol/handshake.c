@@ -99,14 +99,17 @@ static struct pony_seal_hello seal_hello(const struct pony_arrival *arrival,
         .is_ok = arrival->hdr->type == PONY_WIRE_HELLO_OK,
         .first_seq = arrival->hdr->seq,
         .hello = hello,
+        .from = &arrival->in->from,
+        .now_ns = arrival->now_ns,
     };
 }
 
 static enum pony_security_mode mode_of(uint64_t features)
 {
-    return features == 0                       ? PONY_SECURITY_PLAIN
-           : features == PONY_WIRE_FEATURE_PSK ? PONY_SECURITY_PSK
-                                               : PONY_SECURITY_MODE_MAX;
+    return features == 0                         ? PONY_SECURITY_PLAIN
+           : features == PONY_WIRE_FEATURE_PSK   ? PONY_SECURITY_PSK
+           : features == PONY_WIRE_FEATURE_CERTS ? PONY_SECURITY_CERTS
+                                                 : PONY_SECURITY_MODE_MAX;
 }
 
 /* May its sender speak with us at all? Counted and logged if not. PX-202, PX-211 */
@@ -116,11 +119,38 @@ static enum pony_seal_verdict check_seal(struct pony_flow_table *table,
 {
     const struct pony_seal_hello in = seal_hello(arrival, hello);
     enum pony_seal_verdict verdict = table->seal_ops->check_hello(table->seal, &in);
-    if (verdict != PONY_SEAL_OK) {
+    if (verdict != PONY_SEAL_OK && verdict != PONY_SEAL_COOKIE) {
         pony_flow_count(table, PONY_FLOW_C_DROP_SECURITY);
         log_refusing(table, &arrival->in->from, mode_of(hello->features), verdict, arrival->now_ns);
     }
     return verdict;
+}
+
+/* What the peer is told of a certificate that is refused; NONE: nothing to tell. PX-247 */
+static enum pony_wire_detail detail_of(enum pony_seal_verdict verdict)
+{
+    static const enum pony_wire_detail details[PONY_SEAL_VERDICT_MAX] = {
+        [PONY_SEAL_COOKIE] = PONY_WIRE_DETAIL_COOKIE,
+        [PONY_SEAL_UNTRUSTED] = PONY_WIRE_DETAIL_UNTRUSTED,
+        [PONY_SEAL_EXPIRED] = PONY_WIRE_DETAIL_EXPIRED,
+        [PONY_SEAL_USAGE] = PONY_WIRE_DETAIL_USAGE,
+        [PONY_SEAL_IDENTITY] = PONY_WIRE_DETAIL_IDENTITY,
+        [PONY_SEAL_SIGNATURE] = PONY_WIRE_DETAIL_SIGNATURE,
+    };
+
+    return details[verdict];
+}
+
+static const char *detail_text(uint8_t detail)
+{
+    static const char *const texts[PONY_WIRE_DETAIL_MAX] = {
+        [PONY_WIRE_DETAIL_UNTRUSTED] = "our certificate is not from its CA",
+        [PONY_WIRE_DETAIL_EXPIRED] = "our certificate has expired, or is not valid yet",
+        [PONY_WIRE_DETAIL_USAGE] = "our certificate is not for this",
+        [PONY_WIRE_DETAIL_IDENTITY] = "our certificate names nobody who may be its peer",
+        [PONY_WIRE_DETAIL_SIGNATURE] = "our signature is wrong",
+    };
+    return detail < PONY_WIRE_DETAIL_MAX ? texts[detail] : NULL;
 }
 
 /* The keys to share with the sender of a HELLO that may speak with us. */
@@ -133,6 +163,9 @@ static enum pony_seal_verdict agree(struct pony_flow *flow, const struct pony_ar
         table->seal_ops->agree(table->seal, flow->idx, &in, arrival->now_ns);
     if (verdict != PONY_SEAL_OK) {
         pony_flow_count(table, PONY_FLOW_C_DROP_SECURITY);
+    }
+    if (detail_of(verdict) != PONY_WIRE_DETAIL_NONE) {
+        log_refusing(table, &arrival->in->from, mode_of(hello->features), verdict, arrival->now_ns);
     }
     return verdict;
 }
@@ -156,21 +189,45 @@ static void learn_peer(struct pony_flow *flow, const struct pony_wire_hello *hel
     pony_recv_window_init(&flow->recv, first_seq);
 }
 
+static void send_refusal(struct pony_flow_table *table, const struct pony_arrival *arrival,
+                         const struct pony_wire_hello *hello, struct pony_reply *reply)
+{
+    reply->to = arrival->in->from;
+    reply->type = PONY_WIRE_REFUSE;
+    reply->version = PONY_WIRE_HANDSHAKE_VERSION;
+    reply->dst_flow = hello->flow;
+    reply->token = hello->token;
+    if (!pony_replies_put(&table->replies, reply, arrival->now_ns)) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_REPLY);
+    }
+}
+
 static void refuse(struct pony_flow_table *table, const struct pony_arrival *arrival,
                    const struct pony_wire_hello *hello, enum shm_reason reason)
 {
-    struct pony_reply reply = {
-        .to = arrival->in->from,
-        .type = PONY_WIRE_REFUSE,
-        .version = PONY_WIRE_HANDSHAKE_VERSION,
-        .reason = (uint8_t)reason,
-        .dst_flow = hello->flow,
-        .token = hello->token,
-    };
+    struct pony_reply reply = {.reason = (uint8_t)reason};
     pony_flow_count(table, PONY_FLOW_C_DROP_REFUSED);
-    if (!pony_replies_put(&table->replies, &reply, arrival->now_ns)) {
-        pony_flow_count(table, PONY_FLOW_C_DROP_REPLY);
+    send_refusal(table, arrival, hello, &reply);
+}
+
+/* Of what check_hello() or agree() found; what the sender may not or need not know is not told. PX-247 */
+static void refuse_seal(struct pony_flow_table *table, const struct pony_arrival *arrival,
+                        const struct pony_wire_hello *hello, enum pony_seal_verdict verdict)
+{
+    bool is_told = verdict == PONY_SEAL_MODE || verdict == PONY_SEAL_KEY ||
+                   verdict == PONY_SEAL_CIPHER || detail_of(verdict) != PONY_WIRE_DETAIL_NONE;
+    if (!is_told) {
+        return;
     }
+    const struct pony_seal_hello in = seal_hello(arrival, hello);
+    struct pony_reply reply = {.reason = SHM_REASON_SECURITY,
+                               .detail = (uint8_t)detail_of(verdict)};
+    if (verdict == PONY_SEAL_COOKIE) {
+        table->seal_ops->make_cookie(table->seal, &in, reply.cookie);
+    } else {
+        pony_flow_count(table, PONY_FLOW_C_DROP_REFUSED);
+    }
+    send_refusal(table, arrival, hello, &reply);
 }
 
 /* The flow that a HELLO from there is for; NULL: a new one must be made. Old ones are probed: those
@@ -221,10 +278,8 @@ static void take_hello(struct pony_flow_table *table, const struct pony_arrival 
     }
     if (flow->state != PONY_FLOW_UP) { /* nothing in a HELLO is proven: no echo once up */
         enum pony_seal_verdict verdict = agree(flow, arrival, hello);
-        if (verdict == PONY_SEAL_CIPHER) {
-            refuse(table, arrival, hello, SHM_REASON_SECURITY);
-        }
         if (verdict != PONY_SEAL_OK) {
+            refuse_seal(table, arrival, hello, verdict);
             if (is_new) {
                 pony_flow_kill(flow, SHM_REASON_SECURITY, false);
             }
@@ -248,10 +303,8 @@ void pony_flow_on_hello(struct pony_flow_table *table, const struct pony_arrival
         return;
     }
     enum pony_seal_verdict verdict = check_seal(table, arrival, &hello);
-    if (verdict == PONY_SEAL_MODE || verdict == PONY_SEAL_KEY) {
-        refuse(table, arrival, &hello, SHM_REASON_SECURITY);
-    }
     if (verdict != PONY_SEAL_OK) {
+        refuse_seal(table, arrival, &hello, verdict);
         return;
     }
     uint8_t version = choose_version(table, &hello);
@@ -275,8 +328,15 @@ void pony_flow_on_hello_ok(struct pony_flow *flow, const struct pony_arrival *ar
         pony_flow_count(table, PONY_FLOW_C_DROP_HELLO);
         return;
     }
-    if (check_seal(table, arrival, &hello) != PONY_SEAL_OK ||
-        agree(flow, arrival, &hello) != PONY_SEAL_OK) {
+    if (check_seal(table, arrival, &hello) != PONY_SEAL_OK) {
+        return;
+    }
+    enum pony_seal_verdict verdict = agree(flow, arrival, &hello);
+    if (verdict != PONY_SEAL_OK) {
+        if (detail_of(verdict) != PONY_WIRE_DETAIL_NONE) { /* so that both logs say why */
+            refuse_seal(table, arrival, &hello, verdict);
+            flow->refused = SHM_REASON_SECURITY;
+        }
         return;
     }
     learn_peer(flow, &hello, arrival->hdr->seq);
@@ -308,11 +368,51 @@ void pony_flow_on_hello_ok_again(struct pony_flow *flow, const struct pony_arriv
     pony_flow_owe_ack(flow, arrival->now_ns, arrival->now_ns);
 }
 
+/* It wants to see first that we are where we say: PX-241. The HELLO with the cookie goes at once,
+ * but whoever makes cookies up cannot make us send or sign without end. */
+static void take_cookie(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    struct pony_flow_table *table = flow->table;
+    if (arrival->hdr->covered_len < PONY_WIRE_END_BYTES + PONY_WIRE_COOKIE_BYTES ||
+        !table->seal_ops->on_cookie(table->seal, flow->idx, arrival->body + PONY_WIRE_END_BYTES)) {
+        pony_flow_count(table, PONY_FLOW_C_DROP_LENGTH);
+        return;
+    }
+    if (flow->n_cookies < PONY_FLOW_COOKIES_AT_ONCE) {
+        flow->n_cookies++;
+        flow->needs_hello = true;
+        pony_flow_activate(flow);
+    }
+}
+
+static void log_detail(struct pony_flow *flow, uint8_t detail, uint64_t now_ns)
+{
+    char name[PONY_ADDRESS_MAX];
+    const struct base_log_place place = log_place(flow->table, now_ns);
+    name_peer(&flow->peer, name);
+    base_logf_limited(&place, BASE_LOG_WARN, "%s refused a flow: %s", name, detail_text(detail));
+}
+
+/* Of the HELLO_OK that we answered with: what it says is not proven, and the flow ends by itself. */
+void pony_flow_on_refuse_late(struct pony_flow *flow, const struct pony_arrival *arrival)
+{
+    struct pony_wire_end end;
+    pony_flow_count(flow->table, PONY_FLOW_C_DROP_STATE);
+    if (pony_wire_decode_end(arrival->body, arrival->hdr->covered_len, &end) &&
+        end.reason == SHM_REASON_SECURITY && detail_text(end.detail) != NULL) {
+        log_detail(flow, end.detail, arrival->now_ns);
+    }
+}
+
 void pony_flow_on_refuse(struct pony_flow *flow, const struct pony_arrival *arrival)
 {
     struct pony_wire_end end;
     if (!pony_wire_decode_end(arrival->body, arrival->hdr->covered_len, &end)) {
         pony_flow_count(flow->table, PONY_FLOW_C_DROP_LENGTH);
+        return;
+    }
+    if (end.reason == SHM_REASON_SECURITY && end.detail == PONY_WIRE_DETAIL_COOKIE) {
+        take_cookie(flow, arrival);
         return;
     }
     if (end.reason == SHM_REASON_VERSION) {
@@ -323,7 +423,9 @@ void pony_flow_on_refuse(struct pony_flow *flow, const struct pony_arrival *arri
                     end.reason == SHM_REASON_SECURITY;
     enum shm_reason reason = is_known ? (enum shm_reason)end.reason : SHM_REASON_PROTOCOL;
     struct pony_flow_table *table = flow->table;
-    if (reason == SHM_REASON_SECURITY) {
+    if (reason == SHM_REASON_SECURITY && detail_text(end.detail) != NULL) {
+        log_detail(flow, end.detail, arrival->now_ns);
+    } else if (reason == SHM_REASON_SECURITY) {
         enum pony_security_mode peers = end.mode < PONY_SECURITY_MODE_MAX
                                             ? (enum pony_security_mode)end.mode
                                             : PONY_SECURITY_MODE_MAX;

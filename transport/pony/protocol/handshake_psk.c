@@ -56,9 +56,8 @@ bool pony_psk_begin(struct pony_seal *seal, uint32_t idx, const struct pony_seal
     return true;
 }
 
-/* What an end is on a flow, for the transcript: 64 bytes, PX-213. */
-static void describe(const struct pony_seal_self *self, const struct pony_wire_hello_psk *psk,
-                     uint8_t *at)
+void pony_psk_describe(const struct pony_seal_self *self, const struct pony_wire_hello_psk *psk,
+                       uint8_t *at)
 {
     base_store_u64(at, self->instance);
     base_store_u64(at + 8, self->token);
@@ -72,9 +71,8 @@ static void describe(const struct pony_seal_self *self, const struct pony_wire_h
     memcpy(at + 32, psk->public_key, PONY_PUBLIC_KEY_BYTES);
 }
 
-/* What we say of ourselves; from the first time on the key's name stays. */
-static struct pony_wire_hello_psk own_hello(const struct pony_seal *seal, struct psk_flow *flow,
-                                            uint32_t key_id)
+struct pony_wire_hello_psk pony_psk_own_hello(const struct pony_seal *seal, struct psk_flow *flow,
+                                              uint32_t key_id)
 {
     if (flow->key_id == 0) {
         flow->key_id = key_id;
@@ -93,7 +91,7 @@ static struct pony_wire_hello_psk own_hello(const struct pony_seal *seal, struct
 void pony_psk_put_hello(struct pony_seal *seal, uint32_t idx, bool is_ok, uint8_t *packet)
 {
     struct psk_flow *flow = &seal->flows[idx];
-    struct pony_wire_hello_psk own = own_hello(seal, flow, seal->security.psks[0].id);
+    struct pony_wire_hello_psk own = pony_psk_own_hello(seal, flow, seal->security.psks[0].id);
     pony_wire_encode_hello_psk(&own, packet + PONY_WIRE_HDR_BYTES);
     const struct pony_bytes first = {packet + FROM, MAC_AT - FROM};
     pony_kdf_mac(pony_psk_find(seal, own.key_id)->hello, &first, 1, packet + MAC_AT);
@@ -120,7 +118,7 @@ enum pony_seal_verdict pony_psk_check_hello(struct pony_seal *seal,
     if (in->hello->features != PONY_WIRE_FEATURE_PSK) {
         return PONY_SEAL_MODE;
     }
-    if (in->covered < PONY_WIRE_HDR_BYTES ||
+    if (in->covered < PONY_WIRE_HDR_BYTES + PONY_HELLO_PSK_BYTES ||
         !pony_wire_decode_hello_psk(in->packet + PONY_WIRE_HDR_BYTES,
                                     in->covered - PONY_WIRE_HDR_BYTES, &peer)) {
         return PONY_SEAL_MALFORMED;
@@ -150,17 +148,6 @@ static enum pony_cipher choose_cipher(const struct pony_wire_hello_psk *a,
     return (common >> PONY_CIPHER_AES128_GCM & 1) != 0 ? PONY_CIPHER_AES128_GCM : PONY_CIPHER_NONE;
 }
 
-/* Both descriptions, the smaller one first, and what both ends chose by themselves. */
-struct agreement {
-    uint8_t own[PONY_HELLO_DESCRIPTION_BYTES];
-    uint8_t peer[PONY_HELLO_DESCRIPTION_BYTES];
-    uint8_t version;
-    enum pony_cipher cipher;
-    uint32_t key_id;
-    const uint8_t *peer_public_key;
-    struct pony_sender_keys tx, rx;
-};
-
 static bool agree_secret(const struct psk_flow *flow, const uint8_t *peer_public_key,
                          uint8_t *secret)
 {
@@ -178,8 +165,10 @@ static bool agree_secret(const struct psk_flow *flow, const uint8_t *peer_public
     return is_agreed;
 }
 
-static void hash_transcript(const struct agreement *a, uint8_t *out)
+/* Mode certificates adds the hashes of both. */
+static void hash_transcript(const struct psk_agreement *a, bool has_certs, uint8_t *out)
 {
+    size_t n_cert = has_certs ? PONY_HASH_BYTES : 0;
     bool is_own_first = memcmp(a->own, a->peer, sizeof(a->own)) < 0;
     const uint8_t chosen[4] = {a->version, (uint8_t)a->cipher};
     uint8_t key_id[4];
@@ -190,12 +179,14 @@ static void hash_transcript(const struct agreement *a, uint8_t *out)
         {is_own_first ? a->peer : a->own, sizeof(a->own)},
         {chosen, sizeof(chosen)},
         {key_id, sizeof(key_id)},
+        {is_own_first ? a->own_cert : a->peer_cert, n_cert},
+        {is_own_first ? a->peer_cert : a->own_cert, n_cert},
     };
     pony_kdf_hash(runs, BASE_ARRAY_LEN(runs), out);
 }
 
 /* The keys of both directions. */
-static bool derive(struct pony_seal *seal, const struct psk_flow *flow, struct agreement *a)
+static bool derive(struct pony_seal *seal, const struct psk_flow *flow, struct psk_agreement *a)
 {
     uint8_t agreed[PONY_HASH_BYTES];
     uint8_t master[PONY_HASH_BYTES];
@@ -204,7 +195,7 @@ static bool derive(struct pony_seal *seal, const struct psk_flow *flow, struct a
     if (key == NULL || !agree_secret(flow, a->peer_public_key, agreed)) {
         return false;
     }
-    hash_transcript(a, transcript);
+    hash_transcript(a, seal->certs != NULL, transcript);
     pony_kdf_extract(key->mix, agreed, master);
     pony_sender_keys_derive(master, transcript, flow->public_key, &a->tx);
     pony_sender_keys_derive(master, transcript, a->peer_public_key, &a->rx);
@@ -213,7 +204,7 @@ static bool derive(struct pony_seal *seal, const struct psk_flow *flow, struct a
     return true;
 }
 
-static bool install(struct pony_seal *seal, struct psk_flow *flow, const struct agreement *a,
+static bool install(struct pony_seal *seal, struct psk_flow *flow, const struct psk_agreement *a,
                     uint64_t now_ns)
 {
     const struct pony_aead_setup setup = {
@@ -235,25 +226,22 @@ static bool install(struct pony_seal *seal, struct psk_flow *flow, const struct 
 }
 
 /* A key agreement takes some 100 us: replayed HELLOs must not keep the engine from its work. PX-227 */
-static bool take_agreement(struct pony_seal *seal, uint64_t now_ns)
+bool pony_psk_may_agree(struct pony_seal *seal, uint64_t now_ns)
 {
-    const uint64_t step_ns = BASE_NS_PER_S / PSK_AGREEMENTS_PER_S;
+    const uint64_t step_ns = BASE_NS_PER_S / seal->limits.per_s;
     uint64_t n = base_sub_sat_u64(now_ns, seal->refilled_ns) / step_ns;
     if (n > 0) {
         seal->refilled_ns += n * step_ns;
-        seal->n_agreements = (uint32_t)base_min_u64(seal->n_agreements + n, PSK_AGREEMENTS_MAX);
+        seal->n_agreements = (uint32_t)base_min_u64(seal->n_agreements + n, seal->limits.at_once);
     }
-    if (seal->n_agreements == 0) {
-        return false;
-    }
-    seal->n_agreements--;
-    return true;
+    return seal->n_agreements > 0;
 }
 
 /* What both ends chose, if they could; HELLO_OK must say the same. PX-210, PX-215 */
 static enum pony_seal_verdict choose(const struct pony_seal_hello *in,
                                      const struct pony_wire_hello_psk *own,
-                                     const struct pony_wire_hello_psk *peer, struct agreement *a)
+                                     const struct pony_wire_hello_psk *peer,
+                                     struct psk_agreement *a)
 {
     uint8_t min = own->version_min > peer->version_min ? own->version_min : peer->version_min;
     uint8_t max = own->version_max < peer->version_max ? own->version_max : peer->version_max;
@@ -267,10 +255,19 @@ static enum pony_seal_verdict choose(const struct pony_seal_hello *in,
 }
 
 /* PX-216 */
-static enum pony_seal_verdict confirm(const uint8_t *key, const struct pony_seal_hello *in)
+static enum pony_seal_verdict confirm(const struct pony_seal *seal, const uint8_t *key,
+                                      const struct pony_seal_hello *in)
 {
-    return !in->is_ok || is_mac_right(key, in->packet, CONFIRM_AT) ? PONY_SEAL_OK
-                                                                   : PONY_SEAL_FORGED;
+    if (!in->is_ok) {
+        return PONY_SEAL_OK;
+    }
+    if (seal->certs == NULL) {
+        return is_mac_right(key, in->packet, CONFIRM_AT) ? PONY_SEAL_OK : PONY_SEAL_FORGED;
+    }
+    const uint8_t *said = in->packet + PONY_WIRE_HDR_BYTES + PONY_HELLO_CERTS_CONFIRM_AT;
+    uint8_t mac[PONY_MAC_BYTES];
+    pony_certs_confirm_mac(key, in->packet, mac);
+    return CRYPTO_memcmp(mac, said, sizeof(mac)) == 0 ? PONY_SEAL_OK : PONY_SEAL_FORGED;
 }
 
 enum pony_seal_verdict pony_psk_agree(struct pony_seal *seal, uint32_t idx,
@@ -278,7 +275,7 @@ enum pony_seal_verdict pony_psk_agree(struct pony_seal *seal, uint32_t idx,
 {
     struct psk_flow *flow = &seal->flows[idx];
     struct pony_wire_hello_psk peer;
-    struct agreement a;
+    struct psk_agreement a;
     if (!pony_wire_decode_hello_psk(in->packet + PONY_WIRE_HDR_BYTES,
                                     in->covered - PONY_WIRE_HDR_BYTES, &peer)) {
         return PONY_SEAL_MALFORMED;
@@ -289,28 +286,33 @@ enum pony_seal_verdict pony_psk_agree(struct pony_seal *seal, uint32_t idx,
         .flow = in->hello->flow,
         .first_seq = in->first_seq,
     };
-    describe(&said, &peer, a.peer);
+    pony_psk_describe(&said, &peer, a.peer);
     if (flow->has_keys && memcmp(a.peer, flow->peer, sizeof(a.peer)) == 0) {
-        return confirm(flow->confirm_rx, in);
+        return confirm(seal, flow->confirm_rx, in);
     }
     /* Our own words, sent back to us. */
     bool is_echo = CRYPTO_memcmp(peer.public_key, flow->public_key, sizeof(peer.public_key)) == 0;
     if (flow->private_key == NULL || is_echo) {
         return PONY_SEAL_MALFORMED;
     }
-    struct pony_wire_hello_psk own = own_hello(seal, flow, peer.key_id);
-    describe(&flow->self, &own, a.own);
+    struct pony_wire_hello_psk own = pony_psk_own_hello(seal, flow, peer.key_id);
+    pony_psk_describe(&flow->self, &own, a.own);
     a.peer_public_key = peer.public_key;
     enum pony_seal_verdict verdict = choose(in, &own, &peer, &a);
     if (verdict != PONY_SEAL_OK) {
         return verdict;
     }
-    if (!take_agreement(seal, now_ns)) {
+    if (!pony_psk_may_agree(seal, now_ns)) {
         return PONY_SEAL_BUSY;
+    }
+    seal->n_agreements--;
+    verdict = seal->certs != NULL ? pony_certs_verify(seal, in, &a) : PONY_SEAL_OK;
+    if (verdict != PONY_SEAL_OK) {
+        return verdict;
     }
     verdict = PONY_SEAL_FORGED;
     if (derive(seal, flow, &a)) {
-        verdict = confirm(a.rx.confirm, in);
+        verdict = confirm(seal, a.rx.confirm, in);
         if (verdict == PONY_SEAL_OK && !install(seal, flow, &a, now_ns)) {
             verdict = PONY_SEAL_BUSY;
         }

@@ -15,6 +15,11 @@ enum {
     PSK_AGREEMENTS_PER_S = 2000
 };
 
+/** Of key agreements. PX-227 */
+struct psk_limits {
+    uint32_t per_s, at_once;
+};
+
 struct psk_flow {
     struct pony_aead_flow aead;
     struct pony_seal_self self;
@@ -34,8 +39,22 @@ struct pony_seal {
     struct pony_aead aead;
     struct psk_flow *flows; /**< [n_slots] */
     uint32_t n_slots;
+    struct psk_limits limits;
     uint32_t n_agreements; /**< allowed now */
     uint64_t refilled_ns;
+    struct pony_seal_certs *certs; /**< mode certificates; else NULL */
+};
+
+/** Both ends of a flow, as they describe themselves, and what both chose by themselves. */
+struct psk_agreement {
+    uint8_t own[PONY_HELLO_DESCRIPTION_BYTES];
+    uint8_t peer[PONY_HELLO_DESCRIPTION_BYTES];
+    uint8_t version;
+    enum pony_cipher cipher;
+    uint32_t key_id;
+    const uint8_t *peer_public_key;
+    uint8_t own_cert[PONY_HASH_BYTES], peer_cert[PONY_HASH_BYTES]; /**< mode certificates */
+    struct pony_sender_keys tx, rx;
 };
 
 /** NULL: we do not have it. */
@@ -48,5 +67,33 @@ enum pony_seal_verdict pony_psk_check_hello(struct pony_seal *seal,
                                             const struct pony_seal_hello *in);
 enum pony_seal_verdict pony_psk_agree(struct pony_seal *seal, uint32_t idx,
                                       const struct pony_seal_hello *in, uint64_t now_ns);
+
+/** Of pony_psk_agree(), for mode certificates: who is it, and what confirms? handshake_certs.c */
+enum pony_seal_verdict pony_certs_verify(struct pony_seal *seal, const struct pony_seal_hello *in,
+                                         struct psk_agreement *a);
+void pony_certs_confirm_mac(const uint8_t *key, const uint8_t *packet, uint8_t *mac);
+
+/** Is a key agreement allowed now? */
+bool pony_psk_may_agree(struct pony_seal *seal, uint64_t now_ns);
+/** What an end is on a flow, for the transcript: 64 bytes, PX-213. */
+void pony_psk_describe(const struct pony_seal_self *self, const struct pony_wire_hello_psk *psk,
+                       uint8_t *at);
+/** What we say of ourselves; from the first time on the key's number stays. */
+struct pony_wire_hello_psk pony_psk_own_hello(const struct pony_seal *seal, struct psk_flow *flow,
+                                              uint32_t key_id);
+
+/** seal_psk.c: these slots of struct pony_seal_ops, which mode certificates has, too. */
+enum base_err pony_psk_create(const struct pony_security *security, const struct psk_limits *limits,
+                              uint32_t n_slots, uint64_t now_ns, struct pony_seal **seal);
+void pony_psk_destroy(struct pony_seal *seal);
+void pony_psk_end(struct pony_seal *seal, uint32_t idx);
+void pony_psk_up(struct pony_seal *seal, uint32_t idx);
+uint32_t pony_psk_seal(struct pony_seal *seal, uint32_t idx, const struct pony_seal_out *out,
+                       uint8_t *at);
+enum pony_seal_verdict pony_psk_open(struct pony_seal *seal, uint32_t idx,
+                                     const struct pony_seal_in *in, uint8_t *plain);
+void pony_psk_on_note(struct pony_seal *seal, uint32_t idx, const struct pony_sealed_note *note);
+enum pony_seal_verdict pony_psk_check_flow(const struct pony_seal *seal, uint32_t idx);
+void pony_psk_info(const struct pony_seal *seal, uint32_t idx, struct pony_seal_info *info);
 
 #endif

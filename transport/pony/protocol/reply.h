@@ -3,6 +3,7 @@
 #define PONY_PROTOCOL_REPLY_H
 
 #include "transport/pony/protocol/addr.h"
+#include "transport/pony/protocol/wire.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,8 +18,10 @@
 struct pony_reply {
     struct pony_addr to;
     uint8_t type, version, flags, reason;
+    uint8_t detail; /**< REFUSE: enum pony_wire_detail */
     uint32_t dst_flow;
     uint64_t token;
+    uint8_t cookie[PONY_WIRE_COOKIE_BYTES]; /**< with detail COOKIE */
 };
 
 enum {

@@ -11,6 +11,7 @@
 const struct pony_seal_ops *const pony_seal_all[] = {
     [PONY_SECURITY_PLAIN] = &pony_seal_plain,
     [PONY_SECURITY_PSK] = &pony_seal_psk,
+    [PONY_SECURITY_CERTS] = &pony_seal_certs,
     [PONY_SECURITY_MODE_MAX] = NULL,
 };
 
@@ -71,6 +72,12 @@ const char *pony_seal_verdict_text(enum pony_seal_verdict verdict)
         [PONY_SEAL_REPLAYED] = "a packet seen before",
         [PONY_SEAL_BUSY] = "too many handshakes at once",
         [PONY_SEAL_GONE] = "its cluster key was taken away",
+        [PONY_SEAL_COOKIE] = "it has not shown that it is where it says",
+        [PONY_SEAL_UNTRUSTED] = "its certificate is not from the CA",
+        [PONY_SEAL_EXPIRED] = "its certificate has expired, or is not valid yet",
+        [PONY_SEAL_USAGE] = "its certificate is not for this: kind of key, key usage or strength",
+        [PONY_SEAL_IDENTITY] = "its certificate names nobody who may be a peer",
+        [PONY_SEAL_SIGNATURE] = "it does not have the private key of its certificate",
     };
     return verdict < sizeof(texts) / sizeof(texts[0]) ? texts[verdict] : "?";
 }

@@ -3,12 +3,13 @@
 #define PONY_PROTOCOL_SEAL_H
 
 #include "base/error.h"
+#include "transport/pony/protocol/addr.h"
 #include "transport/pony/protocol/wire_sealed.h"
 
 #include <stddef.h>
 
 /**
- * Seal: how flows are secured. One vtable, `plain` or `psk`, for all flows of a table.
+ * Seal: how flows are secured. One vtable, `plain`, `psk` or `certificates`, for all flows of a table.
  *
  * Shape    HELLO and HELLO_OK are written and checked through it; packets of an established flow
  *          are sealed and opened by it if is_sealing, else they never come here
@@ -22,6 +23,7 @@
 enum pony_security_mode {
     PONY_SECURITY_PLAIN,
     PONY_SECURITY_PSK,
+    PONY_SECURITY_CERTS,
     PONY_SECURITY_MODE_MAX
 };
 
@@ -43,6 +45,20 @@ struct pony_psk {
     uint8_t key[PONY_PSK_BYTES];
 };
 
+/** A file's text. */
+struct pony_pem {
+    const char *name; /**< for messages */
+    const char *text; /**< with a NUL at its end */
+};
+
+/** Mode certificates. */
+struct pony_certs {
+    struct pony_pem certificate; /**< ours */
+    struct pony_pem private_key;
+    struct pony_pem ca; /**< self-signed ones, where chains end, and those that stand between */
+    const char *peers;  /**< "address", or DNS names: who may be one */
+};
+
 /** What the administrator decided. Copied by create(). */
 struct pony_security {
     enum pony_security_mode mode;
@@ -54,6 +70,10 @@ struct pony_security {
     /** Unguessable bytes: getrandom in snapd, a seeded generator in the simulator. */
     void (*random)(void *ctx, void *out, size_t n);
     void *random_ctx;
+    const struct pony_certs *certs; /**< mode certificates; read by create and set_keys only */
+    /** Seconds since 1970, for the dates of certificates. */
+    uint64_t (*wall_s)(void *ctx);
+    void *wall_ctx;
 };
 
 enum pony_seal_verdict {
@@ -66,7 +86,14 @@ enum pony_seal_verdict {
     PONY_SEAL_OLD_KEY,   /**< a generation that is over or not begun */
     PONY_SEAL_REPLAYED,  /**< seen already, or too old to tell */
     PONY_SEAL_BUSY,      /**< more key agreements than may be; again later */
-    PONY_SEAL_GONE       /**< the cluster key that it stands on was taken away */
+    PONY_SEAL_GONE,      /**< the cluster key that it stands on was taken away */
+    PONY_SEAL_COOKIE,    /**< it must show first that it is where it says */
+    PONY_SEAL_UNTRUSTED, /**< its certificate is not from our CA */
+    PONY_SEAL_EXPIRED,   /**< its certificate is over, or not begun */
+    PONY_SEAL_USAGE,     /**< its certificate is not for this */
+    PONY_SEAL_IDENTITY,  /**< its certificate does not name who may be a peer */
+    PONY_SEAL_SIGNATURE, /**< it does not have the certificate's private key */
+    PONY_SEAL_VERDICT_MAX
 };
 
 /** What HELLO and HELLO_OK of a flow say of its own end; constant from begin() on. */
@@ -83,6 +110,8 @@ struct pony_seal_hello {
     bool is_ok;       /**< HELLO_OK */
     uint32_t first_seq;
     const struct pony_wire_hello *hello;
+    const struct pony_addr *from;
+    uint64_t now_ns;
 };
 
 /** A packet to be sealed: header, the start of its body, the rest. */
@@ -137,6 +166,11 @@ struct pony_seal_ops {
     void (*put_hello)(struct pony_seal *seal, uint32_t idx, bool is_ok, uint8_t *packet);
     /** May its sender speak with us? Cheap, changes nothing. */
     enum pony_seal_verdict (*check_hello)(struct pony_seal *seal, const struct pony_seal_hello *in);
+    /** PONY_SEAL_COOKIE: what the sender of that HELLO must say to be believed. */
+    void (*make_cookie)(const struct pony_seal *seal, const struct pony_seal_hello *in,
+                        uint8_t *cookie);
+    /** The peer wants this in our HELLO. False: this mode has no use for it. */
+    bool (*on_cookie)(struct pony_seal *seal, uint32_t idx, const uint8_t *cookie);
     /** Takes the peer that this checked one describes; of HELLO_OK only if it proves that its
      *  sender has come to the same keys. Changes nothing unless PONY_SEAL_OK. */
     enum pony_seal_verdict (*agree)(struct pony_seal *seal, uint32_t idx,
@@ -162,7 +196,7 @@ struct pony_seal_ops {
     void (*info)(const struct pony_seal *seal, uint32_t idx, struct pony_seal_info *info);
 };
 
-extern const struct pony_seal_ops pony_seal_plain, pony_seal_psk;
+extern const struct pony_seal_ops pony_seal_plain, pony_seal_psk, pony_seal_certs;
 extern const struct pony_seal_ops *const pony_seal_all[]; /**< by mode; ends with NULL */
 
 /** Mode plain, everything else as it should be for psk but the keys and `random`. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mode psk where there is no OpenSSL: its name is known, and it says why it cannot be had.
+ * Modes psk and certificates where there is no OpenSSL: their names are known, and they say why they
+ * cannot be had.
  */
 #include "transport/pony/protocol/seal_none.h"
 
@@ -39,6 +40,20 @@ const struct pony_seal_ops pony_seal_psk = {
     .mode = PONY_SECURITY_PSK,
     .features = PONY_WIRE_FEATURE_PSK,
     .hello_bytes = PONY_HELLO_PSK_BYTES,
+    .overhead_bytes = PONY_SEALED_OVERHEAD,
+    .is_built = false,
+    .is_sealing = true,
+    .create = absent_create,
+    .check_hello = absent_check_hello,
+    .agree = absent_agree,
+    PONY_SEAL_NONE_OPS,
+};
+
+const struct pony_seal_ops pony_seal_certs = {
+    .name = "certificates",
+    .mode = PONY_SECURITY_CERTS,
+    .features = PONY_WIRE_FEATURE_CERTS,
+    .hello_bytes = PONY_HELLO_CERTS_BYTES,
     .overhead_bytes = PONY_SEALED_OVERHEAD,
     .is_built = false,
     .is_sealing = true,

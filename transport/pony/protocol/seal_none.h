@@ -13,10 +13,14 @@
     .up = pony_seal_none_slot, .put_hello = pony_seal_none_put_hello, .seal = pony_seal_none_seal, \
     .open = pony_seal_none_open, .on_note = pony_seal_none_on_note, \
     .set_keys = pony_seal_none_set_keys, .check_flow = pony_seal_none_check_flow, \
-    .info = pony_seal_none_info
+    .info = pony_seal_none_info, .make_cookie = pony_seal_none_make_cookie, \
+    .on_cookie = pony_seal_none_on_cookie
 
 void pony_seal_none_destroy(struct pony_seal *seal);
 bool pony_seal_none_begin(struct pony_seal *seal, uint32_t idx, const struct pony_seal_self *self);
+void pony_seal_none_make_cookie(const struct pony_seal *seal, const struct pony_seal_hello *in,
+                                uint8_t *cookie);
+bool pony_seal_none_on_cookie(struct pony_seal *seal, uint32_t idx, const uint8_t *cookie);
 void pony_seal_none_slot(struct pony_seal *seal, uint32_t idx);
 void pony_seal_none_put_hello(struct pony_seal *seal, uint32_t idx, bool is_ok, uint8_t *packet);
 uint32_t pony_seal_none_seal(struct pony_seal *seal, uint32_t idx, const struct pony_seal_out *out,

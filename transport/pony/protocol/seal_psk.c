@@ -4,13 +4,14 @@
  */
 #include "base/compiler.h"
 #include "transport/pony/protocol/psk_internal.h"
+#include "transport/pony/protocol/seal_none.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void psk_end(struct pony_seal *seal, uint32_t idx)
+void pony_psk_end(struct pony_seal *seal, uint32_t idx)
 {
     struct psk_flow *flow = &seal->flows[idx];
     if (!flow->has_begun) {
@@ -23,7 +24,7 @@ static void psk_end(struct pony_seal *seal, uint32_t idx)
     flow->aead = aead;
 }
 
-static void psk_destroy(struct pony_seal *seal)
+void pony_psk_destroy(struct pony_seal *seal)
 {
     if (seal == NULL) {
         return;
@@ -59,8 +60,8 @@ static bool are_keys_good(const struct pony_security *security)
 
 static bool is_good(const struct pony_security *security)
 {
-    return are_keys_good(security) && security->random != NULL && security->key_packets > 0 &&
-           security->key_ns > 0 && security->cipher_preferred > PONY_CIPHER_NONE &&
+    return security->random != NULL && security->key_packets > 0 && security->key_ns > 0 &&
+           security->cipher_preferred > PONY_CIPHER_NONE &&
            security->cipher_preferred < PONY_CIPHER_MAX &&
            (security->ciphers >> security->cipher_preferred & 1) != 0;
 }
@@ -94,8 +95,8 @@ static enum base_err make(struct pony_seal *seal, const struct pony_security *se
     return BASE_OK;
 }
 
-static enum base_err psk_create(const struct pony_security *security, uint32_t n_slots,
-                                uint64_t now_ns, struct pony_seal **out)
+enum base_err pony_psk_create(const struct pony_security *security, const struct psk_limits *limits,
+                              uint32_t n_slots, uint64_t now_ns, struct pony_seal **out)
 {
     *out = NULL;
     BASE_ENSURE(is_good(security), BASE_E_INVALID);
@@ -103,19 +104,28 @@ static enum base_err psk_create(const struct pony_security *security, uint32_t n
     BASE_ENSURE(seal != NULL, BASE_E_NOMEM);
     seal->security = *security;
     seal->n_slots = n_slots;
-    seal->n_agreements = PSK_AGREEMENTS_MAX;
+    seal->limits = *limits;
+    seal->n_agreements = limits->at_once;
     seal->refilled_ns = now_ns;
     enum base_err err = make(seal, security);
     if (err != BASE_OK) {
         ERR_clear_error();
-        psk_destroy(seal);
+        pony_psk_destroy(seal);
         return err;
     }
     *out = seal;
     return BASE_OK;
 }
 
-static void psk_up(struct pony_seal *seal, uint32_t idx)
+static enum base_err psk_create(const struct pony_security *security, uint32_t n_slots,
+                                uint64_t now_ns, struct pony_seal **out)
+{
+    static const struct psk_limits limits = {PSK_AGREEMENTS_PER_S, PSK_AGREEMENTS_MAX};
+    BASE_ENSURE(are_keys_good(security), BASE_E_INVALID);
+    return pony_psk_create(security, &limits, n_slots, now_ns, out);
+}
+
+void pony_psk_up(struct pony_seal *seal, uint32_t idx)
 {
     EVP_PKEY_free(seal->flows[idx].private_key);
     seal->flows[idx].private_key = NULL;
@@ -131,8 +141,8 @@ static bool find_move(const struct pony_seal *seal, uint32_t key_id, struct pony
     return keys != NULL;
 }
 
-static uint32_t psk_seal(struct pony_seal *seal, uint32_t idx, const struct pony_seal_out *out,
-                         uint8_t *at)
+uint32_t pony_psk_seal(struct pony_seal *seal, uint32_t idx, const struct pony_seal_out *out,
+                       uint8_t *at)
 {
     struct psk_flow *flow = &seal->flows[idx];
     const struct pony_aead_setup limits = {.key_packets = seal->security.key_packets,
@@ -158,8 +168,8 @@ static uint32_t find_higher(const struct pony_seal *seal, uint16_t low, uint32_t
     return 0;
 }
 
-static enum pony_seal_verdict psk_open(struct pony_seal *seal, uint32_t idx,
-                                       const struct pony_seal_in *in, uint8_t *plain)
+enum pony_seal_verdict pony_psk_open(struct pony_seal *seal, uint32_t idx,
+                                     const struct pony_seal_in *in, uint8_t *plain)
 {
     struct psk_flow *flow = &seal->flows[idx];
     struct pony_aead_rx *rx = &flow->aead.rx;
@@ -176,7 +186,7 @@ static enum pony_seal_verdict psk_open(struct pony_seal *seal, uint32_t idx,
 }
 
 /* The peer has a newer one if it sends with it, or names it as its first. */
-static void psk_on_note(struct pony_seal *seal, uint32_t idx, const struct pony_sealed_note *note)
+void pony_psk_on_note(struct pony_seal *seal, uint32_t idx, const struct pony_sealed_note *note)
 {
     struct psk_flow *flow = &seal->flows[idx];
     struct pony_aead_tx *tx = &flow->aead.tx;
@@ -228,12 +238,12 @@ static enum base_err psk_set_keys(struct pony_seal *seal, const struct pony_secu
     return BASE_OK;
 }
 
-static enum pony_seal_verdict psk_check_flow(const struct pony_seal *seal, uint32_t idx)
+enum pony_seal_verdict pony_psk_check_flow(const struct pony_seal *seal, uint32_t idx)
 {
     return seal->flows[idx].is_gone ? PONY_SEAL_GONE : PONY_SEAL_OK;
 }
 
-static void psk_info(const struct pony_seal *seal, uint32_t idx, struct pony_seal_info *info)
+void pony_psk_info(const struct pony_seal *seal, uint32_t idx, struct pony_seal_info *info)
 {
     const struct psk_flow *flow = &seal->flows[idx];
     *info = (struct pony_seal_info){
@@ -253,17 +263,19 @@ const struct pony_seal_ops pony_seal_psk = {
     .is_built = true,
     .is_sealing = true,
     .create = psk_create,
-    .destroy = psk_destroy,
+    .destroy = pony_psk_destroy,
     .begin = pony_psk_begin,
-    .end = psk_end,
-    .up = psk_up,
+    .end = pony_psk_end,
+    .up = pony_psk_up,
     .put_hello = pony_psk_put_hello,
     .check_hello = pony_psk_check_hello,
+    .make_cookie = pony_seal_none_make_cookie,
+    .on_cookie = pony_seal_none_on_cookie,
     .agree = pony_psk_agree,
-    .seal = psk_seal,
-    .open = psk_open,
-    .on_note = psk_on_note,
+    .seal = pony_psk_seal,
+    .open = pony_psk_open,
+    .on_note = pony_psk_on_note,
     .set_keys = psk_set_keys,
-    .check_flow = psk_check_flow,
-    .info = psk_info,
+    .check_flow = pony_psk_check_flow,
+    .info = pony_psk_info,
 };

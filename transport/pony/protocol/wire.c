@@ -196,7 +196,7 @@ void pony_wire_encode_end(const struct pony_wire_end *end, uint8_t *at)
     at[1] = end->version_min;
     at[2] = end->version_max;
     at[3] = end->mode;
-    base_store_u32(at + 4, 0);
+    base_store_u32(at + 4, end->detail);
     base_store_u64(at + 8, end->instance);
 }
 
@@ -209,6 +209,7 @@ bool pony_wire_decode_end(const uint8_t *body, uint32_t len, struct pony_wire_en
     end->version_min = body[1];
     end->version_max = body[2];
     end->mode = body[3];
+    end->detail = body[4];
     end->instance = base_load_u64(body + 8);
     return true;
 }

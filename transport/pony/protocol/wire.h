@@ -44,6 +44,7 @@ enum {
     PONY_WIRE_SLOTS_PER_CLASS = 4, /**< slot / 4 is the class that it is meant for */
     PONY_WIRE_END_BYTES = 16,
     PONY_WIRE_NUMBER_BYTES = 4, /**< body of an ACK that answers a padded PROBE */
+    PONY_WIRE_COOKIE_BYTES = 16,
     PONY_WIRE_HOPS_UNKNOWN = 255,
     PONY_WIRE_TS_SHIFT = 6 /**< time stamps count 64 ns: 2^32 of them are 275 s */
 };
@@ -55,7 +56,8 @@ enum {
 };
 
 /** Bits of pony_wire_hello.features. Who does not know one of them refuses. */
-#define PONY_WIRE_FEATURE_PSK UINT64_C(1) /* secured with a cluster key, and only so: PX-202 */
+#define PONY_WIRE_FEATURE_PSK   UINT64_C(1) /* secured with a cluster key, and only so: PX-202 */
+#define PONY_WIRE_FEATURE_CERTS UINT64_C(2) /* with certificates, and only so */
 
 struct pony_wire_hdr {
     uint8_t version;
@@ -94,8 +96,21 @@ struct pony_wire_end {
     uint8_t reason; /**< enum shm_reason */
     uint8_t version_min;
     uint8_t version_max;
-    uint8_t mode; /**< REFUSE: enum pony_security_mode that the sender wants */
+    uint8_t mode;   /**< REFUSE: enum pony_security_mode that the sender wants */
+    uint8_t detail; /**< REFUSE, SECURITY: enum pony_wire_detail */
     uint64_t instance;
+};
+
+/** Why a REFUSE of reason SECURITY. PX-246 */
+enum pony_wire_detail {
+    PONY_WIRE_DETAIL_NONE,
+    PONY_WIRE_DETAIL_COOKIE, /**< nothing is wrong: say HELLO again with the cookie after the body */
+    PONY_WIRE_DETAIL_UNTRUSTED,
+    PONY_WIRE_DETAIL_EXPIRED,
+    PONY_WIRE_DETAIL_USAGE,
+    PONY_WIRE_DETAIL_IDENTITY,
+    PONY_WIRE_DETAIL_SIGNATURE,
+    PONY_WIRE_DETAIL_MAX
 };
 
 enum pony_wire_verdict {

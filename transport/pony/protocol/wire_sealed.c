@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/pony/protocol/wire_sealed.h"
 
+#include "base/compiler.h"
 #include "base/endian.h"
 
 #include <string.h>
@@ -172,7 +173,7 @@ void pony_wire_encode_hello_psk(const struct pony_wire_hello_psk *psk, uint8_t *
 
 bool pony_wire_decode_hello_psk(const uint8_t *body, uint32_t len, struct pony_wire_hello_psk *psk)
 {
-    if (len < PONY_HELLO_PSK_BYTES) {
+    if (len < PONY_HELLO_KEY_BYTES) {
         return false;
     }
     psk->version_min = body[HELLO_VERSION_MIN];
@@ -182,4 +183,35 @@ bool pony_wire_decode_hello_psk(const uint8_t *body, uint32_t len, struct pony_w
     psk->key_id = base_load_u32(body + HELLO_KEY_ID);
     memcpy(psk->public_key, body + HELLO_PUBLIC_KEY, PONY_PUBLIC_KEY_BYTES);
     return psk->version_min != 0 && psk->version_min <= psk->version_max;
+}
+
+enum {
+    CERTS_LEN = 88,
+    CERTS_SIG_LEN = 90
+};
+
+void pony_wire_encode_hello_certs(const struct pony_wire_hello_certs *certs, uint8_t *body)
+{
+    memcpy(body + PONY_HELLO_CERTS_COOKIE_AT, certs->cookie, PONY_WIRE_COOKIE_BYTES);
+    base_store_u16(body + CERTS_LEN, certs->cert_len);
+    body[CERTS_SIG_LEN] = certs->sig_len;
+    if (certs->cert_len > 0) {
+        memcpy(body + PONY_HELLO_CERTS_FIXED, certs->cert, certs->cert_len);
+        memcpy(body + PONY_HELLO_CERTS_FIXED + certs->cert_len, certs->sig, certs->sig_len);
+    }
+}
+
+bool pony_wire_decode_hello_certs(const uint8_t *body, uint32_t len,
+                                  struct pony_wire_hello_certs *certs)
+{
+    if (len < PONY_HELLO_CERTS_BYTES) {
+        return false;
+    }
+    certs->cookie = body + PONY_HELLO_CERTS_COOKIE_AT;
+    certs->cert_len = base_load_u16(body + CERTS_LEN);
+    certs->sig_len = body[CERTS_SIG_LEN];
+    certs->cert = body + PONY_HELLO_CERTS_FIXED;
+    certs->sig = certs->cert + base_min_u32(certs->cert_len, PONY_CERT_MAX_BYTES);
+    return certs->cert_len <= PONY_CERT_MAX_BYTES && certs->sig_len <= PONY_CERT_SIG_MAX &&
+           (certs->cert_len == 0) == (certs->sig_len == 0);
 }

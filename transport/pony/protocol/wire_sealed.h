@@ -71,6 +71,7 @@ enum pony_wire_verdict pony_sealed_decode_inner(const struct pony_sealed_outer *
 enum {
     PONY_PUBLIC_KEY_BYTES = 32,
     PONY_MAC_BYTES = 32,
+    PONY_HELLO_KEY_BYTES = 72,   /**< of the body: what modes psk and certificates share */
     PONY_HELLO_PSK_BYTES = 136,  /**< body of HELLO and HELLO_OK with PONY_WIRE_FEATURE_PSK */
     PONY_HELLO_MAC_AT = 72,      /**< of all before it, with the cluster key */
     PONY_HELLO_CONFIRM_AT = 104, /**< HELLO_OK: of all before it, with the flow's key */
@@ -84,6 +85,31 @@ struct pony_wire_hello_psk {
     uint32_t key_id;                   /**< cluster key of the PSK MAC */
     uint8_t public_key[PONY_PUBLIC_KEY_BYTES];
 };
+
+enum {
+    PONY_HELLO_CERTS_FIXED = 124,  /**< of the body, before certificate and signature */
+    PONY_HELLO_CERTS_BYTES = 1152, /**< of the body: what the least packet has room for */
+    PONY_HELLO_CERTS_COOKIE_AT = 72,
+    PONY_HELLO_CERTS_CONFIRM_AT = 92, /**< HELLO_OK: of all before it and after it */
+    PONY_CERT_MAX_BYTES = 900,
+    PONY_CERT_SIG_MAX = PONY_HELLO_CERTS_BYTES - PONY_HELLO_CERTS_FIXED - PONY_CERT_MAX_BYTES
+};
+
+/** What HELLO and HELLO_OK say with PONY_WIRE_FEATURE_CERTS after that of PSK (key_id 0), whose MACs
+ *  are not there. */
+struct pony_wire_hello_certs {
+    const uint8_t *cookie; /**< [PONY_WIRE_COOKIE_BYTES]; HELLO_OK: zeros */
+    const uint8_t *cert;   /**< DER; with cert_len 0 there is none, and no signature */
+    const uint8_t *sig;
+    uint16_t cert_len;
+    uint8_t sig_len;
+};
+
+/** The confirmation is not written. */
+void pony_wire_encode_hello_certs(const struct pony_wire_hello_certs *certs, uint8_t *body);
+/** Pointers into `body`. False: too short, or lengths that do not fit. */
+bool pony_wire_decode_hello_certs(const uint8_t *body, uint32_t len,
+                                  struct pony_wire_hello_certs *certs);
 
 /** `body` is that of the packet: HELLO_PSK_BYTES. */
 void pony_wire_encode_hello_psk(const struct pony_wire_hello_psk *psk, uint8_t *body);
