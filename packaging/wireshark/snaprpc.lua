@@ -15,6 +15,7 @@ local REASONS = {
     [0] = "none", [1] = "CLOSED", [2] = "ABORTED", [3] = "APP_GONE", [4] = "NO_SERVICE",
     [5] = "NO_MEMORY", [6] = "PEER_DEAD", [7] = "PEER_RESTARTED", [8] = "UNREACHABLE",
     [9] = "VERSION", [10] = "PROTOCOL", [11] = "BAD_COMMAND", [12] = "SHUTDOWN", [13] = "REFUSED",
+    [14] = "SECURITY",
 }
 
 local CODES = {
@@ -234,8 +235,10 @@ local pony = Proto("pony", "Pony Express")
 
 local TYPES = {
     [1] = "HELLO", [2] = "HELLO_OK", [3] = "REFUSE", [4] = "DATA", [5] = "ACK", [6] = "PROBE",
-    [7] = "RESET", [8] = "SEALED",
+    [7] = "RESET", [8] = "SEALED", [9] = "PART",
 }
+local MODES = { [0] = "plain", [1] = "psk" }
+local CIPHERS = { [1] = "AES-128-GCM", [2] = "ChaCha20-Poly1305" }
 local FRAMES = {
     [1] = "OPEN", [2] = "OPEN_OK", [3] = "REFUSE", [4] = "SMALL", [5] = "FRAG", [6] = "RTS",
     [7] = "GRANT", [8] = "CREDIT", [9] = "CLOSE", [10] = "CLOSE_OK", [11] = "RESET",
@@ -271,6 +274,27 @@ local f = {
     hello_token = ProtoField.uint64("pony.hello.token", "Sender's token", base.HEX),
     instance = ProtoField.uint64("pony.instance", "Sender's instance", base.HEX),
     features = ProtoField.uint64("pony.hello.features", "Features", base.HEX),
+    psk = ProtoField.bool("pony.hello.psk", "Secured with a cluster key"),
+    slot = ProtoField.uint8("pony.hello.slot", "Slot"),
+    sec_vmin = ProtoField.uint8("pony.hello.psk.version_min", "Least version"),
+    sec_vmax = ProtoField.uint8("pony.hello.psk.version_max", "Highest version"),
+    ciphers = ProtoField.uint8("pony.hello.psk.ciphers", "Ciphers taken", base.HEX),
+    aes = ProtoField.bool("pony.hello.psk.ciphers.aes_128_gcm", "AES-128-GCM", 8, nil, 2),
+    chacha = ProtoField.bool("pony.hello.psk.ciphers.chacha20_poly1305", "ChaCha20-Poly1305", 8,
+        nil, 4),
+    preferred = ProtoField.uint8("pony.hello.psk.preferred", "Cipher preferred", base.DEC, CIPHERS),
+    hello_key = ProtoField.uint32("pony.hello.psk.cluster_key", "Number of the cluster key"),
+    public = ProtoField.bytes("pony.hello.psk.public_key", "X25519 public key"),
+    mac = ProtoField.bytes("pony.hello.psk.mac", "MAC"),
+    confirm = ProtoField.bytes("pony.hello.psk.confirmation", "Confirmation"),
+    mode = ProtoField.uint8("pony.mode", "Sender's mode", base.DEC, MODES),
+    probe_no = ProtoField.uint32("pony.probe.number", "Number of the padded PROBE"),
+    part_idx = ProtoField.uint8("pony.part.index", "Piece"),
+    part_count = ProtoField.uint8("pony.part.count", "Pieces in all"),
+    part_whole = ProtoField.uint16("pony.part.whole_len", "Length of the whole body"),
+    part_data = ProtoField.bytes("pony.part.data", "Data of the piece"),
+    whole_in = ProtoField.framenum("pony.whole_in", "Whole in frame"),
+    piece_in = ProtoField.framenum("pony.piece_in", "Piece in frame"),
     reason = ProtoField.uint8("pony.reason", "Reason", base.DEC, REASONS),
     cluster_key = ProtoField.uint16("pony.sealed.cluster_key", "Cluster key, low bits of its number"),
     generation = ProtoField.uint32("pony.sealed.generation", "Generation of the key"),
@@ -302,6 +326,9 @@ pony.fields = {
     f.crc, f.crc_good, f.version, f.type, f.flags, f.echo, f.unknown, f.n_sack, f.token, f.flow,
     f.seq, f.ack, f.tx_ts, f.echo_ts, f.echo_delay, f.hops, f.n_dup, f.n_ce, f.body_len, f.covered,
     f.sack, f.vmin, f.vmax, f.mtu, f.hello_flow, f.hello_token, f.instance, f.features, f.reason,
+    f.psk, f.slot, f.sec_vmin, f.sec_vmax, f.ciphers, f.aes, f.chacha, f.preferred, f.hello_key,
+    f.public, f.mac, f.confirm, f.mode, f.probe_no, f.part_idx, f.part_count, f.part_whole,
+    f.part_data, f.whole_in, f.piece_in,
     f.cluster_key, f.generation, f.number, f.sealed, f.frame, f.frame_type, f.frame_flags, f.frame_class, f.ordered, f.eager, f.frame_reason, f.data_len, f.conn,
     f.own_conn, f.service, f.credit, f.eager_max, f.stream, f.fseq, f.msg_no, f.total, f.off,
     f.rts_no, f.n_msgs, f.data,
@@ -318,6 +345,8 @@ pony.experts = { e_crc, e_length, e_frame, e_cut }
 
 pony.prefs.ports = Pref.range("UDP ports", "4741", "Engines' ports; others are found by heuristics",
     65535)
+pony.prefs.reassemble = Pref.bool("Put messages together", true,
+    "that travel in several packets, up to 1 MiB each")
 pony.prefs.crc = Pref.bool("Check the CRC", true, "of packets that were captured as a whole")
 
 local WORDS = { -- behind the 8 common bytes of a frame: field and size
@@ -345,22 +374,91 @@ local function frame_bytes(type)
     return n
 end
 
--- The RPC frame in a message, if the message begins here.
-local function frame_message(buf, sub, type, data)
-    local off, total = 0, data:len()
-    if type == 5 then
-        total = buf(12, 4):le_uint()
-        off = buf(16, 4):le_uint()
+-- Messages of several FRAG frames, and packets of several PART packets. What is put together on the
+-- first pass is kept: `wholes` by its key, `done` by the place where it became whole.
+local WHOLE_MAX = 1024 * 1024
+local wholes, done = {}, {}
+
+function pony.init()
+    wholes, done = {}, {}
+end
+
+-- The piece that begins at `off` of `total` bytes arrived at `place` (the frame, and where in it).
+-- Returns the whole, if this is the piece that made it so, and where it is whole, if known.
+local function add_piece(pinfo, key, place, off, total, data)
+    if not pony.prefs.reassemble or total > WHOLE_MAX then
+        return nil, nil
     end
-    if off ~= 0 then
-        return "piece"
+    local whole = wholes[key]
+    if not pinfo.visited and (whole == nil or whole.total ~= total) then
+        whole = { total = total, got = 0, pieces = {}, frames = {} }
+        wholes[key] = whole
     end
-    local info = dissect_rpc(data, sub, total)
-    return total > data:len() and info .. " (begins)" or info
+    if not pinfo.visited and whole.at == nil and whole.pieces[off] == nil then
+        whole.pieces[off] = data:raw()
+        whole.got = whole.got + data:len()
+        table.insert(whole.frames, pinfo.number)
+        if whole.got >= total then
+            whole.at = pinfo.number
+            local parts, at = {}, 0
+            while at < total and whole.pieces[at] ~= nil do
+                table.insert(parts, whole.pieces[at])
+                at = at + math.max(1, #whole.pieces[at])
+            end
+            whole.pieces = nil
+            local bytes = table.concat(parts)
+            if #bytes == total then -- else they overlap: hostile
+                done[place] = { bytes = bytes, frames = whole.frames }
+            end
+            whole.pieces = {}
+        end
+    end
+    local made = done[place]
+    return made, whole and whole.at
+end
+
+-- Shows what was put together here, or where it is.
+local function show_whole(sub, pinfo, made, at)
+    if made == nil then
+        if at ~= nil and at ~= pinfo.number then
+            sub:add(f.whole_in, at):set_generated()
+        end
+        return nil
+    end
+    for _, number in ipairs(made.frames) do
+        if number ~= pinfo.number then
+            sub:add(f.piece_in, number):set_generated()
+        end
+    end
+    return ByteArray.new(made.bytes, true)
+end
+
+-- Who sends to whom: what numbers of connections and packets mean depends on it.
+local function direction(pinfo)
+    return string.format("%s %d %s %d", tostring(pinfo.src), pinfo.src_port, tostring(pinfo.dst),
+        pinfo.dst_port)
+end
+
+-- The RPC frame in a message: at its beginning, and, if it took several packets, where it is whole.
+local function frame_message(buf, sub, type, data, pinfo, place)
+    if type ~= 5 then
+        return dissect_rpc(data, sub, data:len())
+    end
+    local total, off = buf(12, 4):le_uint(), buf(16, 4):le_uint()
+    if off == 0 and total == data:len() then
+        return dissect_rpc(data, sub, total)
+    end
+    local key = string.format("%s m %d %d", direction(pinfo), buf(4, 4):le_uint(), buf(8, 4):le_uint())
+    local made, at = add_piece(pinfo, key, place, off, total, data)
+    local bytes = show_whole(sub, pinfo, made, at)
+    if bytes ~= nil then
+        return "last piece of " .. dissect_rpc(bytes:tvb("Message")(), sub, total)
+    end
+    return off == 0 and dissect_rpc(data, sub, total) .. " (begins)" or "piece"
 end
 
 -- The frame at the beginning of `buf`; how long it is, or nil. Adds to `infos`.
-local function dissect_frame(buf, tree, infos)
+local function dissect_frame(buf, tree, infos, pinfo, place)
     local type = buf(0, 1):uint()
     local words = WORDS[type]
     if words == nil or buf:len() < frame_bytes(type) then
@@ -401,18 +499,19 @@ local function dissect_frame(buf, tree, infos)
     if all > len then
         local data = buf(len, data_len)
         sub:add(f.data, data)
-        info = info .. " " .. frame_message(buf, sub, type, data)
+        info = info .. " " .. frame_message(buf, sub, type, data, pinfo, place)
     end
     table.insert(infos, "[" .. info .. "]")
     return all
 end
 
-local function dissect_frames(buf, tree, is_whole)
+local function dissect_frames(buf, tree, is_whole, pinfo)
     local infos = {}
     local at = 0
     while at < buf:len() do
         local rest = buf(at, buf:len() - at)
-        local len = rest:len() >= 8 and dissect_frame(rest, tree, infos) or nil
+        local len = rest:len() >= 8 and
+            dissect_frame(rest, tree, infos, pinfo, pinfo.number .. " " .. at) or nil
         if len == nil then
             tree:add_proto_expert_info(is_whole and e_frame or e_cut)
             break
@@ -422,7 +521,23 @@ local function dissect_frames(buf, tree, is_whole)
     return table.concat(infos, " ")
 end
 
-local function dissect_hello(body, tree)
+-- What mode psk adds to HELLO and HELLO_OK. PX-210
+local function dissect_hello_psk(body, tree)
+    tree:add(f.sec_vmin, body(32, 1))
+    tree:add(f.sec_vmax, body(33, 1))
+    tree:add(f.ciphers, body(34, 1))
+    tree:add(f.aes, body(34, 1))
+    tree:add(f.chacha, body(34, 1))
+    tree:add(f.preferred, body(35, 1))
+    tree:add_le(f.hello_key, body(36, 4))
+    tree:add(f.public, body(40, 32))
+    tree:add(f.mac, body(72, 32))
+    tree:add(f.confirm, body(104, 32))
+    return string.format("psk, cluster key %d, prefers %s", body(36, 4):le_uint(),
+        name_of(CIPHERS, body(35, 1):uint()))
+end
+
+local function dissect_hello(body, tree, is_whole)
     if body:len() < 32 then
         tree:add_proto_expert_info(e_length)
         return ""
@@ -433,12 +548,23 @@ local function dissect_hello(body, tree)
     tree:add_le(f.hello_flow, body(4, 4))
     tree:add_le(f.hello_token, body(8, 8))
     tree:add_le(f.instance, body(16, 8))
-    tree:add_le(f.features, body(24, 8))
-    return string.format("flow %d, versions %d to %d, %d bytes", body(4, 4):le_uint(),
+    tree:add_le(f.features, body(24, 7))
+    tree:add(f.slot, body(31, 1))
+    local info = string.format("flow %d, versions %d to %d, %d bytes", body(4, 4):le_uint(),
         body(0, 1):uint(), body(1, 1):uint(), body(2, 2):le_uint())
+    local is_psk = bits.band(body(24, 1):uint(), 1) ~= 0
+    tree:add(f.psk, body(24, 1), is_psk)
+    if not is_psk then
+        return info
+    end
+    if body:len() < 136 then
+        tree:add_proto_expert_info(is_whole and e_length or e_cut)
+        return info .. ", psk"
+    end
+    return info .. ", " .. dissect_hello_psk(body, tree)
 end
 
-local function dissect_end(body, tree)
+local function dissect_end(body, tree, type)
     if body:len() < 16 then
         tree:add_proto_expert_info(e_length)
         return ""
@@ -446,8 +572,25 @@ local function dissect_end(body, tree)
     tree:add(f.reason, body(0, 1))
     tree:add(f.vmin, body(1, 1))
     tree:add(f.vmax, body(2, 1))
+    if type == 3 then
+        tree:add(f.mode, body(3, 1))
+    end
     tree:add_le(f.instance, body(8, 8))
-    return name_of(REASONS, body(0, 1):uint())
+    local info = name_of(REASONS, body(0, 1):uint())
+    if type == 3 and body(0, 1):uint() == 14 then
+        info = info .. ", sender's mode " .. name_of(MODES, body(3, 1):uint())
+    end
+    return info
+end
+
+-- A padded PROBE, or the ACK that answers it. PX-231
+local function dissect_probe(body, tree, type, is_whole)
+    if body:len() < 4 then
+        tree:add_proto_expert_info(is_whole and e_length or e_cut)
+        return ""
+    end
+    tree:add_le(f.probe_no, body(0, 4))
+    return string.format(type == 6 and "number %d, padded" or "of PROBE %d", body(0, 4):le_uint())
 end
 
 local function dissect_header(buf, tree, n_sack)
@@ -505,20 +648,54 @@ local function dissect_sealed(buf, pinfo, tree)
     tree:add_le(f.flow, buf(16, 4))
     tree:add_le(f.number, buf(20, 8))
     tree:add(f.sealed, buf(28, buf:len() - 28))
-    pinfo.cols.info = string.format("SEALED %s, %d bytes", tostring(buf(20, 8):le_uint64()),
-        buf:reported_len() - 76)
+    pinfo.cols.info = string.format("SEALED %s, %d bytes, key generation %d",
+        tostring(buf(20, 8):le_uint64()), buf:reported_len() - 76, buf(0, 4):le_uint())
     return buf:len()
 end
 
-local function dissect_body(buf, tree, type, at)
+-- A piece of a DATA packet. PX-236
+local function dissect_part(buf, body, tree, pinfo)
+    local is_whole = buf:len() == buf:reported_len()
+    if body:len() < 8 then
+        tree:add_proto_expert_info(is_whole and e_length or e_cut)
+        return ""
+    end
+    local idx, count, total = body(0, 1):uint(), body(1, 1):uint(), body(2, 2):le_uint()
+    local is_good = idx < count and count == math.ceil(total / 1024) and total <= 9216
+        and buf(44, 2):le_uint() - 8 == math.min(1024, total - 1024 * idx)
+    tree:add(f.part_idx, body(0, 1))
+    tree:add(f.part_count, body(1, 1))
+    tree:add_le(f.part_whole, body(2, 2))
+    local info = string.format("of DATA %d, piece %d of %d", buf(20, 4):le_uint(), idx + 1, count)
+    if not is_good or not is_whole or body:len() == 8 then
+        tree:add_proto_expert_info(is_good and e_cut or e_length)
+        return info
+    end
+    local data = body(8, body:len() - 8)
+    tree:add(f.part_data, data)
+    local key = string.format("%s p %d %d", direction(pinfo), buf(16, 4):le_uint(),
+        buf(20, 4):le_uint())
+    local made, at = add_piece(pinfo, key, pinfo.number .. " p", 1024 * idx, total, data)
+    local bytes = show_whole(tree, pinfo, made, at)
+    if bytes ~= nil then
+        info = info .. " " .. dissect_frames(bytes:tvb("DATA")(), tree, true, pinfo)
+    end
+    return info
+end
+
+local function dissect_body(buf, tree, type, at, pinfo)
     local body = buf(at, buf:len() - at)
     local is_whole = buf:len() == buf:reported_len()
     if type == 1 or type == 2 then
-        return dissect_hello(body, tree)
+        return dissect_hello(body, tree, is_whole)
     elseif type == 3 or type == 7 then
-        return dissect_end(body, tree)
+        return dissect_end(body, tree, type)
     elseif type == 4 then
-        return dissect_frames(body, tree, is_whole)
+        return dissect_frames(body, tree, is_whole, pinfo)
+    elseif type == 5 or type == 6 then
+        return dissect_probe(body, tree, type, is_whole)
+    elseif type == 9 then
+        return dissect_part(buf, body, tree, pinfo)
     end
     return ""
 end
@@ -559,7 +736,7 @@ function pony.dissector(buf, pinfo, root)
         info = string.format("%s %d", info, buf(24, 4):le_uint())
     end
     local at = 48 + 8 * n_sack
-    local more = at < buf:len() and dissect_body(buf, tree, type, at) or ""
+    local more = at < buf:len() and dissect_body(buf, tree, type, at, pinfo) or ""
     pinfo.cols.info = more ~= "" and info .. " " .. more or info
     return buf:len()
 end
@@ -583,7 +760,7 @@ follow_ports()
 
 pony:register_heuristic("udp", function(buf, pinfo, tree)
     local type = buf:len() >= 48 and buf(5, 1):uint() or 0
-    if type < 1 or type > 7 or buf(4, 1):uint() == 0 or not has_good_lengths(buf) then
+    if type < 1 or type > 9 or type == 8 or buf(4, 1):uint() == 0 or not has_good_lengths(buf) then
         return false
     end
     -- SEALED says too little about itself: such a flow is known by its HELLO, or by the port. What was

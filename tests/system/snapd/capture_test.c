@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * snaprpc capture: real calls between two snapds, and what the file says of them.
+ * snaprpc capture: real calls between two snapds, and what the file says of them, to us and to tshark.
  */
 
 #include "transport/pony/abi/capture.h"
@@ -13,7 +13,8 @@
 #include "tests/support/control_client.h"
 #include "tests/support/pcapng_read.h"
 #include "tests/support/proc.h"
-#include "transport/pony/protocol/wire.h"
+#include "transport/pony/protocol/seal.h"
+#include "transport/pony/protocol/wire_sealed.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -43,15 +44,39 @@ struct pair {
 static struct pair pair;
 static struct pcapng_file file;
 
-static int start(void **state)
+static void write_text(const char *path, const char *text)
 {
-    (void)state;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    assert_int_equal(close(fd), 0);
+}
+
+/* A configuration for both snapds, in mode plain or psk. */
+static const char *write_config(bool is_secured)
+{
+    static char path[TEST_PATH_MAX];
+    char text[TEST_PATH_MAX + 64] = "";
+    if (is_secured) {
+        const char *keys = test_path("cluster.keys");
+        char key[80];
+        (void)snprintf(key, sizeof(key), "77 %064d\n", 1234567);
+        write_text(keys, key);
+        (void)snprintf(text, sizeof(text), "[security]\nmode = psk\nkey_file = %s\n", keys);
+    }
+    (void)snprintf(path, sizeof(path), "%s", test_path("snapd.conf"));
+    write_text(path, text);
+    return path;
+}
+
+static int start_pair(bool is_secured)
+{
     memset(&pair, 0, sizeof(pair));
     for (int i = 0; i < 2; i++) {
         (void)snprintf(pair.socket[i], TEST_PATH_MAX, "%s",
                        test_path(i == 0 ? "a.sock" : "b.sock"));
-        test_proc_run(&pair.snapd[i], SNAPD_PROGRAM, "--socket", pair.socket[i], "--listen",
-                      "127.0.0.1:0", NULL);
+        test_proc_run(&pair.snapd[i], SNAPD_PROGRAM, "--config", write_config(is_secured),
+                      "--socket", pair.socket[i], "--listen", "127.0.0.1:0", NULL);
         (void)test_proc_wait_line(&pair.snapd[i], "ready at");
     }
     char env[TEST_PATH_MAX + 32];
@@ -64,6 +89,18 @@ static int start(void **state)
     (void)snprintf(pair.target, sizeof(pair.target), "127.0.0.1:%lu", strtoul(line + 5, NULL, 10));
     (void)snprintf(pair.path, TEST_PATH_MAX, "%s", test_path("packets.pcapng"));
     return 0;
+}
+
+static int start(void **state)
+{
+    (void)state;
+    return start_pair(false);
+}
+
+static int start_secured(void **state)
+{
+    (void)state;
+    return start_pair(pony_seal_psk.is_built);
 }
 
 static int end(void **state)
@@ -169,6 +206,79 @@ static void the_file_has_every_packet_of_the_calls(void **state)
     struct stat st;
     assert_int_equal(stat(pair.path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+/* What tshark has to print of packet `i`, by our own decoder. */
+static void expect_fields(uint32_t i, char *line, size_t size)
+{
+    static const struct pony_wire_versions all = {1, 255};
+    const uint8_t *data = file.packets[i].bytes + IP_UDP;
+    uint32_t len = file.packets[i].captured - IP_UDP;
+    struct pony_sealed_outer outer;
+    if (pony_wire_is_sealed(data, len)) {
+        assert_int_equal(pony_sealed_decode_outer(&all, data, len, &outer), PONY_WIRE_OK);
+        (void)snprintf(line, size, "\n%u|8|%u||||%llu|%u|\n", i + 1, outer.dst_flow,
+                       (unsigned long long)outer.number, outer.generation);
+        return;
+    }
+    struct pony_wire_hdr hdr;
+    const uint8_t *body = NULL;
+    assert_int_equal(pony_wire_decode(data, len, &hdr, &body), PONY_WIRE_OK);
+    bool is_hello = hdr.type == PONY_WIRE_HELLO || hdr.type == PONY_WIRE_HELLO_OK;
+    bool is_psk = is_hello && (body[24] & PONY_WIRE_FEATURE_PSK) != 0;
+    (void)snprintf(line, size, "\n%u|%u|%u|%u|%u|%u|||%s\n", i + 1, hdr.type, hdr.dst_flow, hdr.seq,
+                   hdr.ack, hdr.body_len, is_psk ? "77" : "");
+}
+
+/* The capture of real calls, read by tshark with the dissector: every field as we decode it. */
+static void expect_that_tshark_agrees(bool is_secured)
+{
+    if (access(TSHARK, X_OK) != 0) {
+        print_message("skipped: tshark is not installed\n");
+        skip();
+    }
+    start_capture(NULL, NULL);
+    ping("30");
+    test_proc_signal(&pair.capture, SIGINT);
+    assert_int_equal(test_proc_wait(&pair.capture), 0);
+    read_file();
+    static struct test_proc tshark;
+    static char output[1 << 20] = "\n";
+    test_proc_run(&tshark, TSHARK, "-n", "-X", DISSECTOR, "-r", pair.path, "-d",
+                  "udp.port==1-65535,pony", "-T", "fields", "-E", "separator=|", "-e",
+                  "frame.number", "-e", "pony.type", "-e", "pony.flow", "-e", "pony.seq", "-e",
+                  "pony.ack", "-e", "pony.body_len", "-e", "pony.sealed.number", "-e",
+                  "pony.sealed.generation", "-e", "pony.hello.psk.cluster_key", NULL);
+    assert_int_equal(test_proc_wait(&tshark), 0);
+    (void)snprintf(output, sizeof(output), "\n%s", test_proc_output(&tshark));
+    uint32_t n_sealed = 0;
+    for (uint32_t i = 0; i < file.n_packets; i++) {
+        char line[128];
+        expect_fields(i, line, sizeof(line));
+        assert_has(output, line);
+        n_sealed +=
+            pony_wire_is_sealed(file.packets[i].bytes + IP_UDP, file.packets[i].captured - IP_UDP);
+    }
+    assert_true(is_secured ? n_sealed >= 2 * PINGS : n_sealed == 0);
+    test_proc_run(&tshark, TSHARK, "-n", "-X", DISSECTOR, "-r", pair.path, "-d",
+                  "udp.port==1-65535,pony", "-T", "fields", "-e", "frame.protocols", "-Y",
+                  "_ws.malformed || _ws.expert.severity == error || _ws.lua.error || !pony", NULL);
+    assert_int_equal(test_proc_wait(&tshark), 0);
+    if (strstr(test_proc_output(&tshark), "raw:ip") != NULL) {
+        fail_msg("malformed, says tshark: %s", test_proc_output(&tshark));
+    }
+}
+
+static void tshark_reads_what_is_readable_as_we_do(void **state)
+{
+    (void)state;
+    expect_that_tshark_agrees(false);
+}
+
+static void tshark_reads_what_is_sealed_as_we_do(void **state)
+{
+    (void)state;
+    expect_that_tshark_agrees(pony_seal_psk.is_built);
 }
 
 static void a_count_ends_the_capture(void **state)
@@ -355,6 +465,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, start, end)
         T(the_file_has_every_packet_of_the_calls),
+        T(tshark_reads_what_is_readable_as_we_do),
+        cmocka_unit_test_setup_teardown(tshark_reads_what_is_sealed_as_we_do, start_secured, end),
         T(a_count_ends_the_capture),
         T(a_snap_length_cuts_packets),
         T(filters_take_a_flow_or_a_port),

@@ -14,6 +14,7 @@
 #include "tests/support/proc.h"
 #include "transport/pony/abi/shm.h"
 #include "transport/pony/protocol/frames.h"
+#include "transport/pony/protocol/parts.h"
 #include "transport/pony/protocol/wire_sealed.h"
 #include "transport/tcp/frame.h"
 
@@ -142,10 +143,21 @@ static void write_handshake(void)
     pony_wire_encode_end(&last, at + PONY_WIRE_HDR_BYTES);
     hdr = header(PONY_WIRE_REFUSE, 0);
     write_udp(PORT, at, seal(&hdr, at, 16, 16), "REFUSE VERSION");
+    const struct pony_wire_end stranger = {.reason = SHM_REASON_SECURITY, .mode = 1, .instance = 5};
+    pony_wire_encode_end(&stranger, at + PONY_WIRE_HDR_BYTES);
+    hdr = header(PONY_WIRE_REFUSE, 0);
+    write_udp(PORT, at, seal(&hdr, at, 16, 16), "REFUSE SECURITY, sender's mode psk");
+    pony_wire_encode_end(&last, at + PONY_WIRE_HDR_BYTES);
     hdr = header(PONY_WIRE_RESET, PONY_WIRE_FLAG_UNKNOWN);
     write_udp(PORT, at, seal(&hdr, at, 16, 16), "RESET VERSION");
     hdr = header(PONY_WIRE_PROBE, 0);
     write_udp(PORT, at, seal(&hdr, at, 0, 0), "PROBE");
+    memset(at + PONY_WIRE_HDR_BYTES, 0, 1300);
+    base_store_u32(at + PONY_WIRE_HDR_BYTES, 12);
+    hdr = header(PONY_WIRE_PROBE, 0);
+    write_udp(PORT, at, seal(&hdr, at, 1300, 4), "PROBE number 12, padded");
+    hdr = header(PONY_WIRE_ACK, 0);
+    write_udp(OTHER_PORT, at, seal(&hdr, at, 4, 4), "ACK 2147483648 of PROBE 12");
     hdr = header(PONY_WIRE_ACK, PONY_WIRE_FLAG_ECHO);
     hdr.n_sack = 2;
     hdr.sack[1] = 0xabc;
@@ -153,7 +165,7 @@ static void write_handshake(void)
     const struct pony_sealed_outer outer = {
         .generation = 3, .version = 1, .token = 4, .dst_flow = 5, .number = 66};
     pony_sealed_encode_outer(&outer, at);
-    write_udp(PORT, at, PONY_SEALED_MIN_BYTES + 10, "SEALED 66, 10 bytes");
+    write_udp(PORT, at, PONY_SEALED_MIN_BYTES + 10, "SEALED 66, 10 bytes, key generation 3");
 }
 
 static void write_frames(const struct pony_frame *frames, uint32_t n, const char *info)
@@ -261,7 +273,35 @@ static void write_rpc_over_pony(void)
     piece.off = piece.data_len;
     piece.data += piece.data_len;
     piece.data_len = 5;
+    write_frames(&piece, 1, "DATA 4294967295 [FRAG last piece of REQUEST 12 files.Files/Get]");
+    piece.msg_no++;
     write_frames(&piece, 1, "DATA 4294967295 [FRAG piece]");
+}
+
+/* One packet in pieces, the last one first: a REQUEST with a body of zeros. */
+static void write_parts(void)
+{
+    uint8_t whole[PACKET_MAX] = {0};
+    uint8_t at[PACKET_MAX];
+    struct pony_frame small = {.type = PONY_FRAME_SMALL, .data_len = 2000};
+    uint32_t used = pony_frame_put(whole, &small);
+    (void)put_rpc(1, whole + used);
+    used += small.data_len;
+    static const char *const infos[] = {
+        "PART of DATA 4294967295, piece 1 of 2 [SMALL REQUEST 12 files.Files/Get]",
+        "PART of DATA 4294967295, piece 2 of 2",
+    };
+    for (uint32_t i = 2; i-- > 0;) {
+        uint32_t off = i * PONY_PART_BYTES;
+        uint32_t len = i == 0 ? (uint32_t)PONY_PART_BYTES : used - off;
+        const struct pony_part part = {.idx = (uint8_t)i, .count = 2, .whole_len = (uint16_t)used};
+        uint8_t *body = at + PONY_WIRE_HDR_BYTES;
+        pony_part_encode(&part, body);
+        memcpy(body + PONY_PART_HDR_BYTES, whole + off, len);
+        struct pony_wire_hdr hdr = header(PONY_WIRE_PART, 0);
+        len += PONY_PART_HDR_BYTES;
+        write_udp(PORT, at, seal(&hdr, at, len, len), infos[i]);
+    }
 }
 
 static void write_tcp(const uint8_t *data, uint32_t len, const char *info)
@@ -349,6 +389,8 @@ static void assert_has(const char *text, const char *part)
     }
 }
 
+static uint64_t n_udp;
+
 static int write_all(void **state)
 {
     (void)state;
@@ -356,6 +398,8 @@ static int write_all(void **state)
     write_handshake();
     write_operations();
     write_rpc_over_pony();
+    write_parts();
+    n_udp = capture.n;
     write_rpc_over_tcp();
     close_capture();
     assert_true(capture.n <= INFOS_MAX);
@@ -399,8 +443,11 @@ static void nothing_good_is_called_malformed(void **state)
     static const char *const good[] = {"-Y", "pony.crc.good == 1", "-T", "fields",
                                        "-e", "frame.number",       NULL};
     output = run_tshark(good);
-    assert_has(output, "\n28\n"); /* the last one over UDP */
-    assert_lacks(output, "\n29\n");
+    char line[32];
+    (void)snprintf(line, sizeof(line), "\n%llu\n", (unsigned long long)n_udp);
+    assert_has(output, line); /* the last one over UDP */
+    (void)snprintf(line, sizeof(line), "\n%llu\n", (unsigned long long)n_udp + 1);
+    assert_lacks(output, line);
 }
 
 static void fields_have_their_values(void **state)
@@ -417,6 +464,13 @@ static void fields_have_their_values(void **state)
         "pony.type == 7 && pony.flags.unknown == 1 && pony.reason == 9 && pony.version_min == 3",
         "pony.type == 8 && pony.sealed.generation == 3 && pony.token == 4 && pony.flow == 5 && "
         "pony.sealed.number == 66",
+        "pony.type == 3 && pony.reason == 14 && pony.mode == 1",
+        "pony.type == 6 && pony.probe.number == 12",
+        "pony.type == 5 && pony.probe.number == 12",
+        "pony.part.index == 1 && pony.part.count == 2 && pony.part.whole_len == 2016 && "
+        "pony.whole_in",
+        "pony.part.index == 0 && pony.piece_in && snaprpc.call == 12 && pony.frame.type == 4",
+        "pony.frame.type == 5 && pony.piece_in && snaprpc.body_len == 10",
         "pony.frame.type == 1 && pony.frame.service == 77",
         "pony.frame.type == 2 && pony.frame.own_conn == 3",
         "pony.frame.type == 11 && pony.frame.reason == 3",
@@ -430,7 +484,8 @@ static void fields_have_their_values(void **state)
         "snaptcp.magic == \"SNAPTCP\" && snaptcp.version == 1",
     };
     for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
-        const char *options[] = {"-Y", filters[i], "-T", "fields", "-e", "frame.protocols", NULL};
+        const char *options[] = {"-2",     "-Y", filters[i],        "-T",
+                                 "fields", "-e", "frame.protocols", NULL};
         const char *output = run_tshark(options);
         if (strstr(output, "raw:ip:") == NULL) {
             fail_msg("no packet has %s: %s", filters[i], output);
@@ -448,7 +503,7 @@ static void damaged_packets_do_not_trip_it(void **state)
     for (uint32_t i = 0; i < N_DAMAGED; i++) {
         uint8_t at[PACKET_MAX] = {0};
         uint8_t *body = at + PONY_WIRE_HDR_BYTES;
-        struct pony_wire_hdr hdr = header((uint8_t)base_rng_range(&rng, 1, 7), 0);
+        struct pony_wire_hdr hdr = header((uint8_t)base_rng_range(&rng, 1, 9), 0);
         struct pony_frame frame = {.type = (uint8_t)base_rng_range(&rng, 1, 11), .data = at + 2048};
         bool has_data = frame.type == PONY_FRAME_SMALL || frame.type == PONY_FRAME_FRAG;
         frame.data_len = has_data ? put_rpc(i % N_RPC, at + 2048) : 0;
