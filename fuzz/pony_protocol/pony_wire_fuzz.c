@@ -95,7 +95,7 @@ static void check_sealed(const uint8_t *data, uint32_t len)
     struct pony_sealed_outer outer;
     struct pony_wire_hdr hdr;
     const uint8_t *body = NULL;
-    uint8_t seen = 0;
+    struct pony_sealed_note note = {0};
     if (!pony_wire_is_sealed(data, len) ||
         pony_sealed_decode_outer(&versions, data, len, &outer) != PONY_WIRE_OK) {
         return;
@@ -104,10 +104,10 @@ static void check_sealed(const uint8_t *data, uint32_t len)
     base_assert(memcmp(again, data, PONY_SEALED_OUTER_BYTES) == 0);
     const uint8_t *inner = data + PONY_SEALED_OUTER_BYTES;
     uint32_t inner_len = len - PONY_SEALED_OUTER_BYTES - PONY_SEALED_TAG_BYTES;
-    if (pony_sealed_decode_inner(&outer, inner, inner_len, &hdr, &seen, &body) != PONY_WIRE_OK) {
+    if (pony_sealed_decode_inner(&outer, inner, inner_len, &hdr, &note, &body) != PONY_WIRE_OK) {
         return;
     }
-    uint32_t n = pony_sealed_encode_inner(&hdr, seen, again);
+    uint32_t n = pony_sealed_encode_inner(&hdr, &note, again);
     base_assert(body == inner + n && n + hdr.body_len == inner_len);
     base_assert(memcmp(again, inner, n) == 0);
     check_body(hdr.type, body, hdr.body_len);
