@@ -32,6 +32,8 @@ enum {
     LOOK_EVERY_NS = 20000, /* the same in time */
     FDS_BUSY_NS = 1000000, /* after a look that found something, look each time for so long */
     SPIN_MAX_NS = 50000,   /* adaptive spinning; a wake-up of an idle core costs 200 us */
+    SPIN_STEP_NS = 2000,   /* what one look burns at most: while others run, waiting is free */
+    SPIN_WALL = 20,        /* of the patience: no longer awake with nothing to do than this */
     SPIN_SCORE_START = 4,
     SPIN_SCORE_MAX = 16,
     SPIN_PROBE_EVERY = 16 /* idle times, when spinning did not pay lately */
@@ -118,21 +120,27 @@ static void spin_paid(struct snapi_spin *spin)
 
 static void spin_failed(struct snapi_spin *spin)
 {
-    if (spin->until_ns > spin->idle_since_ns && spin->score > 0) {
+    if (spin->patience_ns > 0 && spin->score > 0) {
         spin->score--;
     }
     spin->idle_since_ns = 0;
 }
 
-/* True: look again at once. */
+/* True: look again at once. The core goes to others between looks, and what they do there is not
+ * our waste: a switch there and back costs less than to sleep and to be woken. */
 static bool spin(struct snap_loop *loop)
 {
     struct snapi_spin *s = &loop->spin;
     if (s->idle_since_ns == 0) {
         s->idle_since_ns = loop->now_ns;
-        s->until_ns = base_add_sat_u64(loop->now_ns, spin_ns(s));
+        s->looked_ns = loop->now_ns;
+        s->burnt_ns = 0;
+        s->patience_ns = spin_ns(s);
     }
-    if (loop->now_ns >= s->until_ns) {
+    s->burnt_ns += base_min_u64(loop->now_ns - s->looked_ns, SPIN_STEP_NS);
+    s->looked_ns = loop->now_ns;
+    if (s->burnt_ns >= s->patience_ns ||
+        (loop->now_ns - s->idle_since_ns) / SPIN_WALL >= s->patience_ns) {
         spin_failed(s);
         return false;
     }

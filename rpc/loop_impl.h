@@ -25,11 +25,13 @@ enum snapi_role {
 };
 
 struct snapi_spin {
-    uint32_t limit_us; /**< the option */
-    uint32_t score;    /**< adaptive: how often spinning paid lately */
-    uint32_t n_idles;  /**< adaptive: counts idle times, to probe now and then */
-    uint64_t idle_since_ns;
-    uint64_t until_ns; /**< of this idle time: spin until then, sleep after */
+    uint32_t limit_us;      /**< the option */
+    uint32_t score;         /**< adaptive: how often spinning paid lately */
+    uint32_t n_idles;       /**< adaptive: counts idle times, to probe now and then */
+    uint64_t idle_since_ns; /**< 0: not idle */
+    uint64_t looked_ns;     /**< last look of this idle time */
+    uint64_t burnt_ns;      /**< of our own time in this idle time */
+    uint64_t patience_ns;   /**< of this idle time: burn so much, sleep then */
 };
 
 struct snap_loop {

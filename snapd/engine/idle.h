@@ -13,11 +13,17 @@
  * Shape    a pure function of time and of how long past pauses lasted. Adaptive: while the typical
  *          pause is shorter than spin_ns, waiting for the next work costs less than a wake-up of an
  *          idle core, so the engine stays up for spin_ns; else it sleeps after SNAPD_IDLE_GRACE_NS.
+ *          What counts is the time that the engine itself burns: between two rounds without work
+ *          it yields, and while others run on its core waiting is free (a switch there and back
+ *          costs 6 us, going to sleep and being woken 15 us). So each round counts for at most
+ *          SNAPD_IDLE_STEP_NS, and SNAPD_IDLE_WALL times spin_ns bounds the whole.
  * Units    ns
  * Source   reference figures: a wake-up of an idle core 200 us, of a busy one 10 us
  */
 enum {
     SNAPD_IDLE_GRACE_NS = 5000, /**< up after the last work also where sleep pays */
+    SNAPD_IDLE_STEP_NS = 2000,  /**< what one round without work burns at most */
+    SNAPD_IDLE_WALL = 20,       /**< of spin_ns: no longer awake without work than this */
     SNAPD_IDLE_EWMA_SHIFT = 3   /**< weight of the newest pause: 1/8 */
 };
 
@@ -25,11 +31,16 @@ struct snapd_idle {
     enum snapd_idle_policy policy;
     uint64_t spin_ns;
     uint64_t idle_since_ns; /**< end of the last round with work; 0: none yet */
+    uint64_t last_ns;       /**< end of the last round */
+    uint64_t burnt_ns;      /**< of our own time since idle_since_ns */
     uint64_t pause_ns;      /**< typical pause, an average that forgets */
 };
 
 void snapd_idle_init(struct snapd_idle *idle, enum snapd_idle_policy policy, uint64_t spin_ns,
                      uint64_t now_ns);
+
+/** After a sleep: all of it counts as a pause. */
+void snapd_idle_slept(struct snapd_idle *idle, uint64_t now_ns);
 
 /** After each round. True: sleep. */
 bool snapd_idle_after_round(struct snapd_idle *idle, bool had_work, uint64_t now_ns);

@@ -171,6 +171,7 @@ static void *run(void *arg)
         if (snapd_idle_after_round(&e->idle, had_work, now_ns)) {
             sleep_once(e);
             now_ns = base_clock_now_ns();
+            snapd_idle_slept(&e->idle, now_ns);
         } else if (!had_work) {
             /* The application that we wait for may need this very core. */
             (void)sched_yield();

@@ -15,11 +15,30 @@ static struct snapd_idle make(enum snapd_idle_policy policy)
     return idle;
 }
 
-/* Work every `pause` ns, N_ROUNDS times; returns the time after the last. */
+/* Rounds without work, each as long as one burns at most, up to `until_ns`. True: sleep, as it was
+ * said after the last and after no other. */
+static bool idle_until(struct snapd_idle *idle, uint64_t now_ns, uint64_t until_ns)
+{
+    while (until_ns - now_ns > SNAPD_IDLE_STEP_NS) {
+        now_ns += SNAPD_IDLE_STEP_NS;
+        assert_false(snapd_idle_after_round(idle, false, now_ns));
+    }
+    return snapd_idle_after_round(idle, false, until_ns);
+}
+
+/* Work every `pause` ns after looking all the time, N_ROUNDS times; the time after the last. */
 static uint64_t work_every(struct snapd_idle *idle, uint64_t now_ns, uint64_t pause_ns)
 {
     for (int i = 0; i < N_ROUNDS; i++) {
-        now_ns += pause_ns;
+        uint64_t end_ns = now_ns + pause_ns;
+        for (; end_ns - now_ns > SNAPD_IDLE_STEP_NS; now_ns += SNAPD_IDLE_STEP_NS) {
+            if (snapd_idle_after_round(idle, false, now_ns)) {
+                now_ns = end_ns;
+                snapd_idle_slept(idle, now_ns);
+                break;
+            }
+        }
+        now_ns = end_ns;
         assert_false(snapd_idle_after_round(idle, true, now_ns));
     }
     return now_ns;
@@ -44,7 +63,7 @@ static void adaptive_begins_with_sleep_after_the_grace(void **state)
 {
     (void)state;
     struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
-    assert_false(snapd_idle_after_round(&idle, false, SNAPD_IDLE_GRACE_NS - 1));
+    assert_false(idle_until(&idle, 0, SNAPD_IDLE_GRACE_NS - 1));
     assert_true(snapd_idle_after_round(&idle, false, SNAPD_IDLE_GRACE_NS));
 }
 
@@ -53,7 +72,7 @@ static void adaptive_stays_up_while_work_comes_often(void **state)
     (void)state;
     struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
     uint64_t now_ns = work_every(&idle, 0, SPIN / 10);
-    assert_false(snapd_idle_after_round(&idle, false, now_ns + SPIN - 1));
+    assert_false(idle_until(&idle, now_ns, now_ns + SPIN - 1));
     assert_true(snapd_idle_after_round(&idle, false, now_ns + SPIN));
 }
 
@@ -63,7 +82,7 @@ static void adaptive_sleeps_early_when_work_comes_rarely(void **state)
     struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
     uint64_t now_ns = work_every(&idle, 0, SPIN / 10);
     now_ns = work_every(&idle, now_ns, (uint64_t)SPIN * 1000);
-    assert_false(snapd_idle_after_round(&idle, false, now_ns + SNAPD_IDLE_GRACE_NS - 1));
+    assert_false(idle_until(&idle, now_ns, now_ns + SNAPD_IDLE_GRACE_NS - 1));
     assert_true(snapd_idle_after_round(&idle, false, now_ns + SNAPD_IDLE_GRACE_NS));
 }
 
@@ -73,9 +92,32 @@ static void one_long_pause_does_not_outweigh_what_comes_after(void **state)
     struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
     uint64_t now_ns = work_every(&idle, 0, SPIN / 10);
     now_ns += UINT64_C(3600) * 1000000000;
+    snapd_idle_slept(&idle, now_ns);
     assert_false(snapd_idle_after_round(&idle, true, now_ns));
     now_ns = work_every(&idle, now_ns, SPIN / 10);
-    assert_false(snapd_idle_after_round(&idle, false, now_ns + SPIN - 1));
+    assert_false(idle_until(&idle, now_ns, now_ns + SPIN - 1));
+}
+
+static void while_others_run_on_the_core_patience_lasts(void **state)
+{
+    (void)state;
+    struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
+    uint64_t now_ns = work_every(&idle, 0, SPIN / 10);
+    uint64_t n_looks = SPIN / SNAPD_IDLE_STEP_NS;
+    for (uint64_t i = 1; i < n_looks; i++) {
+        assert_false(snapd_idle_after_round(&idle, false, now_ns + i * SNAPD_IDLE_STEP_NS * 10));
+    }
+    assert_true(snapd_idle_after_round(&idle, false, now_ns + SPIN * 10));
+}
+
+static void patience_has_an_end_however_long_others_run(void **state)
+{
+    (void)state;
+    struct snapd_idle idle = make(SNAPD_IDLE_ADAPTIVE);
+    uint64_t now_ns = work_every(&idle, 0, SPIN / 10);
+    uint64_t wall_ns = (uint64_t)SPIN * SNAPD_IDLE_WALL;
+    assert_false(snapd_idle_after_round(&idle, false, now_ns + wall_ns - 1));
+    assert_true(snapd_idle_after_round(&idle, false, now_ns + wall_ns));
 }
 
 static void no_spin_time_means_sleep_at_once(void **state)
@@ -104,6 +146,8 @@ int main(void)
         cmocka_unit_test(adaptive_stays_up_while_work_comes_often),
         cmocka_unit_test(adaptive_sleeps_early_when_work_comes_rarely),
         cmocka_unit_test(one_long_pause_does_not_outweigh_what_comes_after),
+        cmocka_unit_test(while_others_run_on_the_core_patience_lasts),
+        cmocka_unit_test(patience_has_an_end_however_long_others_run),
         cmocka_unit_test(no_spin_time_means_sleep_at_once),
         cmocka_unit_test(a_clock_that_stands_still_or_goes_back_is_no_pause),
     };
