@@ -22,9 +22,10 @@
  * Memory   everything is made before the thread starts; the loop itself allocates nothing
  */
 enum {
-    SNAPD_ROUND_RX = 64,       /**< packets taken in per round */
-    SNAPD_ROUND_CMDS = 64,     /**< commands of all applications per round */
-    SNAPD_ROUND_TX_BATCHES = 4 /**< times PONY_TX_BATCH_MAX packets out per round */
+    SNAPD_ROUND_RX = 64,        /**< packets taken in per round */
+    SNAPD_ROUND_CMDS = 64,      /**< commands of all applications per round */
+    SNAPD_ROUND_TX_BATCHES = 4, /**< times PONY_TX_BATCH_MAX packets out per round */
+    SNAPD_STRANGERS_NS = 20000  /**< between looks at the device while there is no flow */
 };
 
 struct snapd_engine_config {
@@ -53,7 +54,8 @@ struct snapd_engine {
     struct snapd_waker *waker; /**< the daemon's: siblings hold it longer than this lives */
     struct snapd_idle idle;
     struct snapd_engine_meters meters;
-    uint64_t now_ns; /**< of the present round */
+    uint64_t now_ns;    /**< of the present round */
+    uint64_t looked_ns; /**< at the device, last */
     int epoll_fd;
     bool is_watching_write; /**< the device's fd is watched for room too */
     bool is_started;

@@ -128,6 +128,8 @@ bool pony_engine_next_app(const struct pony_engine *engine, uint32_t *cursor,
                           struct pony_app_info *info);
 bool pony_engine_next_conn(const struct pony_engine *engine, uint32_t *cursor,
                            struct pony_conn_info *info);
+/** Whether there is any flow, of whatever state: without one only strangers send packets. */
+bool pony_engine_has_flows(const struct pony_engine *engine);
 bool pony_engine_next_flow(const struct pony_engine *engine, uint32_t *cursor,
                            struct pony_flow_info *info);
 /** Counter `idx`: its name and value; NULL past the last. */

@@ -165,6 +165,9 @@ struct pony_flow_info {
     struct pony_seal_info seal;
 };
 
+/** Whether there is any flow, of whatever state. */
+bool pony_flows_exist(const struct pony_flow_table *table);
+
 /** Walks the flows: *cursor starts at 0; false at the end. */
 bool pony_flows_next_info(const struct pony_flow_table *table, uint32_t *cursor,
                           struct pony_flow_info *info);

@@ -165,6 +165,11 @@ static const char *state_name(enum pony_flow_state state)
     return names[state];
 }
 
+bool pony_flows_exist(const struct pony_flow_table *table)
+{
+    return table->flows.n_taken > 0;
+}
+
 bool pony_flows_next_info(const struct pony_flow_table *table, uint32_t *cursor,
                           struct pony_flow_info *info)
 {

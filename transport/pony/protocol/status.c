@@ -50,6 +50,11 @@ bool pony_engine_next_conn(const struct pony_engine *engine, uint32_t *cursor,
     return true;
 }
 
+bool pony_engine_has_flows(const struct pony_engine *engine)
+{
+    return pony_flows_exist(engine->flows);
+}
+
 bool pony_engine_next_flow(const struct pony_engine *engine, uint32_t *cursor,
                            struct pony_flow_info *info)
 {
