@@ -28,11 +28,30 @@ const char *snapi_frame_type_name(uint8_t type)
     return type_names[type];
 }
 
+/* Whether one of eight bytes is below 0x20, or is 0x7f. The borrow of a lower byte may make a byte
+ * of exactly 0x20 look smaller, but only where that lower byte is a control character itself. */
+static bool has_control(uint64_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t highs = ones * 0x80;
+    uint64_t below = (bytes - ones * 0x20) & ~bytes & highs;
+    uint64_t del = bytes ^ ones * 0x7f;
+    return (below | ((del - ones) & ~del & highs)) != 0;
+}
+
 /* PR-4: a method's name and an address are printable; a message may hold any bytes and is cleaned
  * where it becomes a status. */
 static bool text_is_clean(const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
+    size_t i = 0;
+    for (; len - i >= 8; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, text + i, sizeof(eight));
+        if (has_control(eight)) {
+            return false;
+        }
+    }
+    for (; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
         if (c < 0x20 || c == 0x7f) {
             return false;

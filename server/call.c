@@ -31,8 +31,7 @@ enum base_err snapi_server_calls_init(struct snap_server *server)
 
 static struct snap_server_call **bucket_of(const struct snapi_server_conn *conn, uint64_t id)
 {
-    const uint64_t key[2] = {(uint64_t)(uintptr_t)conn, id};
-    uint64_t hash = base_hash64(conn->server->hash_seed, key, sizeof(key));
+    uint64_t hash = base_hash_pair(conn->server->hash_seed, (uint64_t)(uintptr_t)conn, id);
     return &conn->server->by_id[hash & (conn->server->n_buckets - 1)];
 }
 
@@ -137,10 +136,10 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     return call;
 }
 
-/* Decodes and links; NULL when the call has been refused. */
+/* Decodes and links it at `end` of its chain; NULL when the call has been refused. */
 static struct snap_server_call *admit(struct snapi_server_conn *conn,
                                       const struct snapi_frame *frame,
-                                      struct snapi_handler *handler)
+                                      struct snapi_handler *handler, struct snap_server_call **end)
 {
     struct snap_server *server = conn->server;
     struct snap_server_call *call = make_call(conn, frame);
@@ -164,9 +163,7 @@ static struct snap_server_call *admit(struct snapi_server_conn *conn,
     }
     call->method = handler->method;
     call->handler = handler;
-    struct snap_server_call **bucket = bucket_of(conn, frame->id);
-    call->hash_next = *bucket;
-    *bucket = call;
+    *end = call;
     base_list_add_tail(&conn->calls, &call->conn_link);
     base_list_add_tail(&server->calls, &call->link);
     server->n_calls++;
@@ -226,10 +223,24 @@ static void run_ready_later(struct snap_loop *loop, struct snapi_work *work)
     snapi_server_run_ready(base_container_of(work, struct snap_server, ready_work));
 }
 
+/* A connection mostly asks for what it asked for last. NULL: nobody serves it. */
+static struct snapi_handler *find_handler(struct snapi_server_conn *conn,
+                                          const struct snapi_frame *frame)
+{
+    struct snapi_handler *last = conn->last_handler;
+    if (last == NULL || last->name_len != frame->text_len ||
+        memcmp(last->method->name, frame->text, frame->text_len) != 0) {
+        last = snapi_registry_find(&conn->server->registry, frame->text, frame->text_len);
+        conn->last_handler = last;
+    }
+    return last == NULL || last->typed == NULL ? NULL : last;
+}
+
 void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame)
 {
     struct snap_server *server = conn->server;
-    if (*find(conn, frame->id) != NULL) {
+    struct snap_server_call **end = find(conn, frame->id);
+    if (*end != NULL) {
         /* PR-10 */
         snapi_server_conn_abort(conn, "it used the number of a call in flight again");
         return;
@@ -238,9 +249,8 @@ void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_
         refuse(conn, frame->id, SNAP_UNAVAILABLE, "server is stopping");
         return;
     }
-    struct snapi_handler *handler =
-        snapi_registry_find(&server->registry, frame->text, frame->text_len);
-    if (handler == NULL || handler->typed == NULL) {
+    struct snapi_handler *handler = find_handler(conn, frame);
+    if (handler == NULL) {
         refuse(conn, frame->id, SNAP_UNIMPLEMENTED, "method %.*s is not served here",
                (int)frame->text_len, frame->text);
         return;
@@ -250,7 +260,7 @@ void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_
                "server has %u unanswered calls, its max_calls", server->n_calls);
         return;
     }
-    struct snap_server_call *call = admit(conn, frame, handler);
+    struct snap_server_call *call = admit(conn, frame, handler, end);
     if (call == NULL) {
         return;
     }

@@ -78,6 +78,7 @@ struct snapi_server_conn {
     bool is_closing;         /**< close(FLUSH) was called; what comes is ignored */
     struct base_timer timer; /**< HELLO, then FLUSH */
     char peer[SNAPI_PEER_MAX];
+    struct snapi_handler *last_handler; /**< of the last request; NULL: none yet, or unknown */
 };
 
 /**

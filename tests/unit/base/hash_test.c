@@ -50,12 +50,47 @@ static void hash64_depends_on_every_bit_and_the_seed(void **state)
     assert_true(base_hash64(0, NULL, 0) == UINT64_C(0x2d06800538d394c2));
 }
 
+static void hash_pair_depends_on_every_bit_and_the_seed(void **state)
+{
+    (void)state;
+    uint64_t plain = base_hash_pair(9, 5, 7);
+    assert_true(plain == base_hash_pair(9, 5, 7));
+    assert_true(plain != base_hash_pair(9, 7, 5));
+    for (int i = 0; i < 64; i++) {
+        uint64_t bit = UINT64_C(1) << i;
+        assert_true(plain != base_hash_pair(9 ^ bit, 5, 7));
+        assert_true(plain != base_hash_pair(9, 5 ^ bit, 7));
+        assert_true(plain != base_hash_pair(9, 5, 7 ^ bit));
+    }
+}
+
+/* As in a table of calls: one pointer, numbers that count up. */
+static void hash_pair_spreads_what_counts_up(void **state)
+{
+    (void)state;
+
+    enum {
+        SLOTS = 1024
+    };
+
+    unsigned char used[SLOTS] = {0};
+    unsigned most = 0;
+    for (uint64_t id = 1; id <= SLOTS; id++) {
+        unsigned char *slot = &used[base_hash_pair(12345, 0x7f00deadbe40, id) % SLOTS];
+        *slot = (unsigned char)(*slot + 1);
+        most = *slot > most ? *slot : most;
+    }
+    assert_in_range(most, 1, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc32c_gives_the_published_values),
         cmocka_unit_test(crc32c_of_parts_is_that_of_the_whole),
         cmocka_unit_test(hash64_depends_on_every_bit_and_the_seed),
+        cmocka_unit_test(hash_pair_depends_on_every_bit_and_the_seed),
+        cmocka_unit_test(hash_pair_spreads_what_counts_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

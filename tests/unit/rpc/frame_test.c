@@ -214,6 +214,28 @@ static void control_characters_in_names_are_refused(void **state)
     expect_refused(out, put(&frame));
 }
 
+/* PR-4: each byte at each place, between bytes that are allowed and next to the ones that are not. */
+static void every_control_character_is_found_wherever_it_stands(void **state)
+{
+    (void)state;
+    static const char others[] = {' ', '~', '\x80', '\xff', '\xa0'};
+    char text[20];
+    struct snapi_frame frame = samples[0];
+    struct snapi_frame got;
+    frame.text = text;
+    for (frame.text_len = 1; frame.text_len <= sizeof(text); frame.text_len++) {
+        for (size_t at = 0; at < frame.text_len; at++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                memset(text, others[(at + byte) % sizeof(others)], sizeof(text));
+                text[at] = (char)byte;
+                bool is_control = byte < 0x20 || byte == 0x7f;
+                enum base_err want = is_control ? BASE_E_MALFORMED : BASE_OK;
+                assert_int_equal(snapi_frame_parse(out, put(&frame), &got), want);
+            }
+        }
+    }
+}
+
 /* PR-13 */
 static void a_later_versions_code_is_unknown(void **state)
 {
@@ -308,6 +330,7 @@ int main(void)
         cmocka_unit_test(metadata_is_bounded_and_skipped),
         cmocka_unit_test(padding_must_be_zero),
         cmocka_unit_test(control_characters_in_names_are_refused),
+        cmocka_unit_test(every_control_character_is_found_wherever_it_stands),
         cmocka_unit_test(a_later_versions_code_is_unknown),
         cmocka_unit_test(an_empty_range_of_versions_is_refused),
         cmocka_unit_test(what_a_later_version_puts_into_reserved_places_is_ignored),
