@@ -57,11 +57,27 @@ static void check_hello(const uint8_t *body, uint32_t len)
     }
 }
 
+static void check_hello_certs(const uint8_t *body, uint32_t len)
+{
+    uint8_t again[PONY_HELLO_CERTS_BYTES] = {0};
+    struct pony_wire_hello_certs certs;
+    if (!pony_wire_decode_hello_certs(body, len, &certs)) {
+        return;
+    }
+    const uint32_t used = (uint32_t)certs.cert_len + certs.sig_len;
+    base_assert(PONY_HELLO_CERTS_FIXED + used <= PONY_HELLO_CERTS_BYTES);
+    pony_wire_encode_hello_certs(&certs, again);
+    base_assert(memcmp(again + PONY_HELLO_CERTS_COOKIE_AT, body + PONY_HELLO_CERTS_COOKIE_AT, 19) ==
+                0);
+    base_assert(memcmp(again + PONY_HELLO_CERTS_FIXED, body + PONY_HELLO_CERTS_FIXED, used) == 0);
+}
+
 static void check_body(uint8_t type, const uint8_t *body, uint32_t len)
 {
     struct pony_wire_end end;
     if (type == PONY_WIRE_HELLO || type == PONY_WIRE_HELLO_OK) {
         check_hello(body, len);
+        check_hello_certs(body, len);
     } else if (type == PONY_WIRE_DATA) {
         check_frames(body, len);
     } else {

@@ -29,7 +29,7 @@ struct test_cert {
 };
 
 /** `issuer` NULL: self-signed. */
-void test_cert_make(struct test_cert *cert, const struct test_cert *issuer,
+void test_cert_make(struct test_cert *out, const struct test_cert *issuer,
                     const struct test_cert_spec *spec);
 void test_cert_free(struct test_cert *cert); /**< accepts a zeroed one */
 

@@ -49,6 +49,7 @@ static bool is_key_good(const EVP_PKEY *key)
 }
 
 /* Nobody is there to be asked for a password. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL gives the type */
 static int no_password(char *buffer, int size, int is_writing, void *user)
 {
     (void)buffer;

@@ -12,7 +12,8 @@
 #include <string.h>
 
 enum {
-    SIGNED_BYTES = 64 + PONY_HELLO_DESCRIPTION_BYTES + 2 * PONY_HASH_BYTES
+    LABEL_BYTES = 64,
+    SIGNED_BYTES = LABEL_BYTES + PONY_HELLO_DESCRIPTION_BYTES + 2 * PONY_HASH_BYTES
 };
 
 #define COOKIE_NS (UINT64_C(10) * BASE_NS_PER_S) /* a cookie is good for that long, at least */
@@ -105,10 +106,10 @@ enum pony_seal_verdict pony_certs_check_hello(struct pony_seal *seal,
 static void write_signed(bool is_ok, const uint8_t *description, const uint8_t *challenge,
                          struct pony_bytes cert, uint8_t *at)
 {
-    memset(at, 0, 64);
-    (void)strcpy((char *)at, is_ok ? "snaprpc pony HELLO_OK 1" : "snaprpc pony HELLO 1");
-    memcpy(at + 64, description, PONY_HELLO_DESCRIPTION_BYTES);
-    memcpy(at + 64 + PONY_HELLO_DESCRIPTION_BYTES, challenge, PONY_HASH_BYTES);
+    static const char labels[2][LABEL_BYTES] = {"snaprpc pony HELLO 1", "snaprpc pony HELLO_OK 1"};
+    memcpy(at, labels[is_ok], LABEL_BYTES);
+    memcpy(at + LABEL_BYTES, description, PONY_HELLO_DESCRIPTION_BYTES);
+    memcpy(at + LABEL_BYTES + PONY_HELLO_DESCRIPTION_BYTES, challenge, PONY_HASH_BYTES);
     pony_kdf_hash(&cert, 1, at + SIGNED_BYTES - PONY_HASH_BYTES);
 }
 

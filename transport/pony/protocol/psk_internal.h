@@ -84,7 +84,7 @@ struct pony_wire_hello_psk pony_psk_own_hello(const struct pony_seal *seal, stru
 
 /** seal_psk.c: these slots of struct pony_seal_ops, which mode certificates has, too. */
 enum base_err pony_psk_create(const struct pony_security *security, const struct psk_limits *limits,
-                              uint32_t n_slots, uint64_t now_ns, struct pony_seal **seal);
+                              uint32_t n_slots, uint64_t now_ns, struct pony_seal **out);
 void pony_psk_destroy(struct pony_seal *seal);
 void pony_psk_end(struct pony_seal *seal, uint32_t idx);
 void pony_psk_up(struct pony_seal *seal, uint32_t idx);
