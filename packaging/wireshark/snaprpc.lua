@@ -237,7 +237,11 @@ local TYPES = {
     [1] = "HELLO", [2] = "HELLO_OK", [3] = "REFUSE", [4] = "DATA", [5] = "ACK", [6] = "PROBE",
     [7] = "RESET", [8] = "SEALED", [9] = "PART",
 }
-local MODES = { [0] = "plain", [1] = "psk" }
+local MODES = { [0] = "plain", [1] = "psk", [2] = "certificates" }
+local WHYS = {
+    [0] = "none", [1] = "COOKIE", [2] = "UNTRUSTED", [3] = "EXPIRED", [4] = "USAGE",
+    [5] = "IDENTITY", [6] = "SIGNATURE",
+}
 local CIPHERS = { [1] = "AES-128-GCM", [2] = "ChaCha20-Poly1305" }
 local FRAMES = {
     [1] = "OPEN", [2] = "OPEN_OK", [3] = "REFUSE", [4] = "SMALL", [5] = "FRAG", [6] = "RTS",
@@ -275,6 +279,13 @@ local f = {
     instance = ProtoField.uint64("pony.instance", "Sender's instance", base.HEX),
     features = ProtoField.uint64("pony.hello.features", "Features", base.HEX),
     psk = ProtoField.bool("pony.hello.psk", "Secured with a cluster key"),
+    certs = ProtoField.bool("pony.hello.certificates", "Secured with certificates"),
+    cookie = ProtoField.bytes("pony.cookie", "Cookie"),
+    cert_len = ProtoField.uint16("pony.hello.certificate_len", "Length of the certificate"),
+    sign_len = ProtoField.uint8("pony.hello.signature_len", "Length of the signature"),
+    cert = ProtoField.bytes("pony.hello.certificate", "Certificate"),
+    sign = ProtoField.bytes("pony.hello.signature", "Signature"),
+    why = ProtoField.uint8("pony.why", "Why", base.DEC, WHYS),
     slot = ProtoField.uint8("pony.hello.slot", "Slot"),
     sec_vmin = ProtoField.uint8("pony.hello.psk.version_min", "Least version"),
     sec_vmax = ProtoField.uint8("pony.hello.psk.version_max", "Highest version"),
@@ -326,7 +337,7 @@ pony.fields = {
     f.crc, f.crc_good, f.version, f.type, f.flags, f.echo, f.unknown, f.n_sack, f.token, f.flow,
     f.seq, f.ack, f.tx_ts, f.echo_ts, f.echo_delay, f.hops, f.n_dup, f.n_ce, f.body_len, f.covered,
     f.sack, f.vmin, f.vmax, f.mtu, f.hello_flow, f.hello_token, f.instance, f.features, f.reason,
-    f.psk, f.slot, f.sec_vmin, f.sec_vmax, f.ciphers, f.aes, f.chacha, f.preferred, f.hello_key,
+    f.psk, f.certs, f.cookie, f.cert_len, f.sign_len, f.cert, f.sign, f.why, f.slot, f.sec_vmin, f.sec_vmax, f.ciphers, f.aes, f.chacha, f.preferred, f.hello_key,
     f.public, f.mac, f.confirm, f.mode, f.probe_no, f.part_idx, f.part_count, f.part_whole,
     f.part_data, f.whole_in, f.piece_in,
     f.cluster_key, f.generation, f.number, f.sealed, f.frame, f.frame_type, f.frame_flags, f.frame_class, f.ordered, f.eager, f.frame_reason, f.data_len, f.conn,
@@ -537,6 +548,32 @@ local function dissect_hello_psk(body, tree)
         name_of(CIPHERS, body(35, 1):uint()))
 end
 
+-- And mode certificates. PX-240
+local function dissect_hello_certs(body, tree)
+    local cert_len, sign_len = body(88, 2):le_uint(), body(90, 1):uint()
+    tree:add(f.ciphers, body(34, 1))
+    tree:add(f.aes, body(34, 1))
+    tree:add(f.chacha, body(34, 1))
+    tree:add(f.preferred, body(35, 1))
+    tree:add(f.public, body(40, 32))
+    tree:add(f.cookie, body(72, 16))
+    tree:add_le(f.cert_len, body(88, 2))
+    tree:add(f.sign_len, body(90, 1))
+    tree:add(f.confirm, body(92, 32))
+    if cert_len > 900 or sign_len > 128 then
+        tree:add_proto_expert_info(e_length)
+        return "certificates"
+    end
+    if cert_len > 0 then
+        tree:add(f.cert, body(124, cert_len))
+    end
+    if sign_len > 0 then
+        tree:add(f.sign, body(124 + cert_len, sign_len))
+    end
+    return cert_len > 0 and string.format("certificates, one of %d bytes", cert_len)
+        or "certificates, asks for a cookie"
+end
+
 local function dissect_hello(body, tree, is_whole)
     if body:len() < 32 then
         tree:add_proto_expert_info(e_length)
@@ -552,16 +589,18 @@ local function dissect_hello(body, tree, is_whole)
     tree:add(f.slot, body(31, 1))
     local info = string.format("flow %d, versions %d to %d, %d bytes", body(4, 4):le_uint(),
         body(0, 1):uint(), body(1, 1):uint(), body(2, 2):le_uint())
-    local is_psk = bits.band(body(24, 1):uint(), 1) ~= 0
+    local features = body(24, 1):uint()
+    local is_psk, has_certs = features % 2 == 1, bits.band(features, 2) ~= 0
     tree:add(f.psk, body(24, 1), is_psk)
-    if not is_psk then
+    tree:add(f.certs, body(24, 1), has_certs)
+    if not is_psk and not has_certs then
         return info
     end
-    if body:len() < 136 then
+    if body:len() < (is_psk and 136 or 1152) then
         tree:add_proto_expert_info(is_whole and e_length or e_cut)
-        return info .. ", psk"
+        return info .. (is_psk and ", psk" or ", certificates")
     end
-    return info .. ", " .. dissect_hello_psk(body, tree)
+    return info .. ", " .. (is_psk and dissect_hello_psk or dissect_hello_certs)(body, tree)
 end
 
 local function dissect_end(body, tree, type)
@@ -579,6 +618,13 @@ local function dissect_end(body, tree, type)
     local info = name_of(REASONS, body(0, 1):uint())
     if type == 3 and body(0, 1):uint() == 14 then
         info = info .. ", sender's mode " .. name_of(MODES, body(3, 1):uint())
+        if body(4, 1):uint() ~= 0 then
+            tree:add(f.why, body(4, 1))
+            info = info .. ", " .. name_of(WHYS, body(4, 1):uint())
+        end
+        if body:len() >= 32 then
+            tree:add(f.cookie, body(16, 16))
+        end
     end
     return info
 end

@@ -147,7 +147,24 @@ static void write_handshake(void)
     pony_wire_encode_end(&stranger, at + PONY_WIRE_HDR_BYTES);
     hdr = header(PONY_WIRE_REFUSE, 0);
     write_udp(PORT, at, seal(&hdr, at, 16, 16), "REFUSE SECURITY, sender's mode psk");
-    pony_wire_encode_end(&last, at + PONY_WIRE_HDR_BYTES);
+    uint8_t *body = at + PONY_WIRE_HDR_BYTES; /* certificates: a cookie, then the HELLO with it */
+    body[3] = 2;
+    body[4] = 1;
+    memset(body + 16, 0xab, 16);
+    hdr = header(PONY_WIRE_REFUSE, 0);
+    write_udp(PORT, at, seal(&hdr, at, 32, 32),
+              "REFUSE SECURITY, sender's mode certificates, COOKIE");
+    pony_wire_encode_hello(&hello, body);
+    memset(body + PONY_WIRE_HELLO_BYTES, 0, 1152 - PONY_WIRE_HELLO_BYTES);
+    body[24] = 2;
+    body[31] = 5;
+    memset(body + 72, 0xab, 16);
+    base_store_u16(body + 88, 700);
+    body[90] = 64;
+    hdr = header(PONY_WIRE_HELLO, 0);
+    write_udp(PORT, at, seal(&hdr, at, 1152, 1152),
+              "HELLO flow 7, versions 1 to 2, 1200 bytes, certificates, one of 700 bytes");
+    pony_wire_encode_end(&last, body);
     hdr = header(PONY_WIRE_RESET, PONY_WIRE_FLAG_UNKNOWN);
     write_udp(PORT, at, seal(&hdr, at, 16, 16), "RESET VERSION");
     hdr = header(PONY_WIRE_PROBE, 0);
@@ -465,6 +482,10 @@ static void fields_have_their_values(void **state)
         "pony.type == 8 && pony.sealed.generation == 3 && pony.token == 4 && pony.flow == 5 && "
         "pony.sealed.number == 66",
         "pony.type == 3 && pony.reason == 14 && pony.mode == 1",
+        "pony.type == 3 && pony.mode == 2 && pony.why == 1 && pony.cookie[0] == ab",
+        "pony.type == 1 && pony.hello.slot == 5 && pony.hello.features == 2 && pony.cookie && "
+        "pony.hello.certificates == 1 && pony.hello.certificate_len == 700 && "
+        "pony.hello.signature && pony.hello.psk == 0",
         "pony.type == 6 && pony.probe.number == 12",
         "pony.type == 5 && pony.probe.number == 12",
         "pony.part.index == 1 && pony.part.count == 2 && pony.part.whole_len == 2016 && "
