@@ -86,21 +86,72 @@ static void a_region_without_a_page_is_invalid(void **state)
     pony_port_tx_fini(&tx);
 }
 
-static void memory_above_the_mark_goes_back_to_the_system(void **state)
+static size_t memory_of(const struct region *r)
+{
+    struct stat st;
+    assert_int_equal(fstat(r->fd, &st), 0);
+    return (size_t)st.st_blocks * 512;
+}
+
+/* Trims at `now_ns` and whenever it is due then. Returns how often. */
+static uint32_t trim(struct region *r, uint64_t now_ns)
+{
+    uint32_t n = 1;
+    pony_port_tx_trim(&r->tx, now_ns);
+    for (; r->tx.trim_ns <= now_ns; n++) {
+        pony_port_tx_trim(&r->tx, now_ns);
+    }
+    return n;
+}
+
+static void memory_above_the_mark_goes_back_to_the_system_after_a_while(void **state)
 {
     (void)state;
     struct region r;
     struct pony_port_span s;
-    struct stat st;
     size_t bytes = 3 * (size_t)PONY_PORT_TX_KEEP_BYTES;
     region_open(&r, bytes);
+    pony_port_tx_trim(&r.tx, 5);
+    assert_true(pony_port_tx_trim_ns(&r.tx, 5) == UINT64_MAX);
     assert_int_equal(pony_port_tx_take(&r.tx, bytes, &s), BASE_OK);
     memset(r.base, 1, bytes);
-    assert_int_equal(fstat(r.fd, &st), 0);
-    assert_true((size_t)st.st_blocks * 512 >= bytes);
     pony_port_tx_give(&r.tx, &s);
-    assert_int_equal(fstat(r.fd, &st), 0);
-    assert_true((size_t)st.st_blocks * 512 <= PONY_PORT_TX_KEEP_BYTES);
+    assert_int_equal(pony_port_tx_trim_ns(&r.tx, 10), 10 + PONY_PORT_TX_IDLE_NS);
+    pony_port_tx_trim(&r.tx, 10);
+    pony_port_tx_trim(&r.tx, 9 + PONY_PORT_TX_IDLE_NS);
+    assert_true(memory_of(&r) >= bytes);
+    assert_int_equal(pony_port_tx_take(&r.tx, bytes, &s), BASE_OK); /* used again: not yet */
+    pony_port_tx_give(&r.tx, &s);
+    pony_port_tx_trim(&r.tx, 11 + PONY_PORT_TX_IDLE_NS);
+    assert_true(memory_of(&r) >= bytes);
+    uint32_t n = trim(&r, 11 + 2 * PONY_PORT_TX_IDLE_NS);
+    assert_int_equal(n, 2 * PONY_PORT_TX_KEEP_BYTES / PONY_PORT_TX_TRIM_BYTES);
+    assert_in_range(memory_of(&r), PONY_PORT_TX_KEEP_BYTES / 2, PONY_PORT_TX_KEEP_BYTES);
+    assert_true(pony_port_tx_trim_ns(&r.tx, 0) == UINT64_MAX);
+    region_close(&r);
+}
+
+static void memory_that_is_out_stays_when_the_rest_goes_back(void **state)
+{
+    (void)state;
+    struct region r;
+    struct pony_port_span low, high;
+    size_t bytes = 2 * (size_t)PONY_PORT_TX_KEEP_BYTES;
+    region_open(&r, bytes);
+    assert_int_equal(pony_port_tx_take(&r.tx, bytes - 65536, &low), BASE_OK);
+    assert_int_equal(pony_port_tx_take(&r.tx, 65536, &high), BASE_OK);
+    memset(r.base, 0x5a, bytes);
+    pony_port_tx_give(&r.tx, &low);
+    pony_port_tx_trim(&r.tx, 1);
+    (void)trim(&r, 2 + PONY_PORT_TX_IDLE_NS);
+    assert_int_equal(memory_of(&r), PONY_PORT_TX_KEEP_BYTES + 65536);
+    for (size_t i = 0; i < 65536; i++) {
+        assert_int_equal(r.base[high.off + i], 0x5a);
+    }
+    pony_port_tx_give(&r.tx, &high);
+    pony_port_tx_trim(&r.tx, 2 + PONY_PORT_TX_IDLE_NS);
+    (void)trim(&r, 3 + 2 * PONY_PORT_TX_IDLE_NS);
+    assert_int_equal(memory_of(&r), PONY_PORT_TX_KEEP_BYTES);
     region_close(&r);
 }
 
@@ -158,7 +209,8 @@ int main(void)
         cmocka_unit_test(what_was_given_back_last_is_taken_first),
         cmocka_unit_test(the_whole_region_fits_and_a_byte_more_does_not),
         cmocka_unit_test(a_region_without_a_page_is_invalid),
-        cmocka_unit_test(memory_above_the_mark_goes_back_to_the_system),
+        cmocka_unit_test(memory_above_the_mark_goes_back_to_the_system_after_a_while),
+        cmocka_unit_test(memory_that_is_out_stays_when_the_rest_goes_back),
         cmocka_unit_test(random_pieces_never_overlap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

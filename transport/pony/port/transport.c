@@ -151,6 +151,9 @@ static uint32_t poll_port(struct snapi_transport *transport, uint64_t now_ns, ui
     }
     settle_ended(port);
     free_gone(port);
+    if (port->link == PONY_LINK_UP) {
+        pony_port_tx_trim(&port->tx, port->now_ns);
+    }
     return done;
 }
 
@@ -200,6 +203,9 @@ static uint64_t next_deadline_ns(const struct snapi_transport *transport)
     }
     if (port->link == PONY_LINK_UP && !base_list_is_empty(&port->wanting)) {
         deadline = base_min_u64(deadline, base_add_sat_u64(port->now_ns, QUEUE_LOOK_NS));
+    }
+    if (port->link == PONY_LINK_UP) {
+        deadline = base_min_u64(deadline, pony_port_tx_trim_ns(&port->tx, port->now_ns));
     }
     return deadline;
 }

@@ -2,6 +2,7 @@
 #include "transport/pony/port/tx.h"
 
 #include "base/assert.h"
+#include "base/bitmap.h"
 #include "base/compiler.h"
 
 #include <stdlib.h>
@@ -13,7 +14,7 @@ enum {
     SMALLEST = 64,
     LARGEST = SMALLEST << (PONY_PORT_TX_CLASSES - 1),
     KEEP_PAGES = PONY_PORT_TX_KEEP_BYTES / PONY_PORT_PAGE_BYTES,
-    PUNCH_PAGES = 64 /* runs shorter than this are not worth a system call */
+    TRIM_PAGES = PONY_PORT_TX_TRIM_BYTES / PONY_PORT_PAGE_BYTES
 };
 
 struct pony_port_tx_page {
@@ -24,7 +25,7 @@ struct pony_port_tx_page {
 /* NOLINTNEXTLINE(readability-non-const-parameter): whoever takes a piece writes through it */
 enum base_err pony_port_tx_init(struct pony_port_tx *tx, uint8_t *base, uint64_t bytes)
 {
-    *tx = (struct pony_port_tx){.base = base};
+    *tx = (struct pony_port_tx){.base = base, .used_end = KEEP_PAGES, .trim_ns = UINT64_MAX};
     uint64_t n_pages = bytes / PONY_PORT_PAGE_BYTES;
     BASE_ENSURE(n_pages > 0 && n_pages <= INT32_MAX, BASE_E_INVALID);
     for (int i = 0; i < PONY_PORT_TX_CLASSES; i++) {
@@ -103,6 +104,10 @@ static void give_pages(struct pony_port_tx *tx, uint32_t page, uint32_t n)
 {
     enum base_err err = base_pages_give(&tx->pages, page, n);
     base_assert(err == BASE_OK);
+    if (page + n > KEEP_PAGES) {
+        tx->used_end = base_max_u32(tx->used_end, page + n);
+        tx->is_in_use = true;
+    }
 }
 
 static void give_small(struct pony_port_tx *tx, const struct pony_port_span *span)
@@ -155,29 +160,6 @@ static enum base_err take_run(struct pony_port_tx *tx, size_t len, struct pony_p
     return BASE_OK;
 }
 
-/* Gives the memory of pages [page, page + n) back to the system, but for the first KEEP_PAGES of
- * the region. Failure costs memory, nothing else. */
-static void punch(struct pony_port_tx *tx, uint32_t page, uint32_t n)
-{
-    uint32_t end = page + n;
-    page = base_max_u32(page, KEEP_PAGES);
-    if (page < end) {
-        (void)madvise(tx->base + (size_t)page * PONY_PORT_PAGE_BYTES,
-                      (size_t)(end - page) * PONY_PORT_PAGE_BYTES, MADV_REMOVE);
-    }
-}
-
-static void give_run(struct pony_port_tx *tx, const struct pony_port_span *span)
-{
-    uint32_t page = (uint32_t)(span->off / PONY_PORT_PAGE_BYTES);
-    give_pages(tx, page, span->n_pages);
-    if (tx->pages.n_free == tx->pages.n_pages) {
-        punch(tx, 0, tx->pages.n_pages);
-    } else if (span->n_pages >= PUNCH_PAGES) {
-        punch(tx, page, span->n_pages);
-    }
-}
-
 enum base_err pony_port_tx_take(struct pony_port_tx *tx, size_t len, struct pony_port_span *span)
 {
     *span = (struct pony_port_span){.class_idx = PONY_PORT_TX_NOTHING};
@@ -200,8 +182,44 @@ void pony_port_tx_give(struct pony_port_tx *tx, const struct pony_port_span *spa
         return;
     }
     if (span->class_idx == PONY_PORT_TX_RUN) {
-        give_run(tx, span);
+        give_pages(tx, (uint32_t)(span->off / PONY_PORT_PAGE_BYTES), span->n_pages);
     } else {
         give_small(tx, span);
     }
+}
+
+/* Failure costs memory, nothing else. */
+static void punch(struct pony_port_tx *tx, uint32_t page, uint32_t end)
+{
+    (void)madvise(tx->base + (size_t)page * PONY_PORT_PAGE_BYTES,
+                  (size_t)(end - page) * PONY_PORT_PAGE_BYTES, MADV_REMOVE);
+}
+
+/* The free ones of pages [from, used_end). */
+static void punch_free(struct pony_port_tx *tx, uint32_t from)
+{
+    const uint64_t *bits = tx->pages.free_bits;
+    uint32_t page = base_bitmap_next_set(bits, tx->used_end, from);
+    while (page < tx->used_end) {
+        uint32_t end = base_bitmap_next_clear(bits, tx->used_end, page);
+        punch(tx, page, end);
+        page = base_bitmap_next_set(bits, tx->used_end, end);
+    }
+}
+
+void pony_port_tx_trim(struct pony_port_tx *tx, uint64_t now_ns)
+{
+    if (tx->is_in_use) {
+        tx->is_in_use = false;
+        tx->trim_ns = now_ns + PONY_PORT_TX_IDLE_NS;
+    }
+    if (now_ns < tx->trim_ns) {
+        return;
+    }
+    (void)give_kept_slabs(tx);
+    tx->is_in_use = false; /* by that */
+    uint32_t from = base_max_u32(KEEP_PAGES, tx->used_end - base_min_u32(tx->used_end, TRIM_PAGES));
+    punch_free(tx, from);
+    tx->used_end = from;
+    tx->trim_ns = from > KEEP_PAGES ? now_ns : UINT64_MAX;
 }

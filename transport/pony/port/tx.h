@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/pages.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,8 +16,9 @@
  *          larger ones are runs of pages. All 64-aligned and contiguous. The slab and the run at
  *          the lowest address that were used last are used first, so that lines stay hot.
  * Memory   what is free is remembered in private memory; nothing in the region is ever read.
- *          Pages above the first PONY_PORT_TX_KEEP_BYTES go back to the system when large runs, or
- *          everything, become free.
+ *          Pages above the first PONY_PORT_TX_KEEP_BYTES go back to the system when none of them
+ *          became free for PONY_PORT_TX_IDLE_NS: a page fault for each page of each message costs
+ *          more than all that is done with it.
  * Threads  one owner
  */
 enum {
@@ -24,8 +26,11 @@ enum {
     PONY_PORT_TX_CLASSES = 6, /**< 64 << class bytes */
     PONY_PORT_TX_RUN = PONY_PORT_TX_CLASSES,
     PONY_PORT_TX_NOTHING, /**< a message of no bytes has no memory */
-    PONY_PORT_TX_KEEP_BYTES = 16 << 20
+    PONY_PORT_TX_KEEP_BYTES = 16 << 20,
+    PONY_PORT_TX_TRIM_BYTES = 4 << 20 /**< looked at in one trim */
 };
+
+#define PONY_PORT_TX_IDLE_NS UINT64_C(1000000000)
 
 struct pony_port_tx_page; /* private to tx.c */
 
@@ -34,6 +39,9 @@ struct pony_port_tx {
     struct base_pages pages;
     struct pony_port_tx_page *slabs;        /**< [pages.n_pages]; used where a page is a slab */
     uint32_t partial[PONY_PORT_TX_CLASSES]; /**< page with free pieces, head of a list */
+    uint32_t used_end; /**< free pages from here on have no memory; at least what is kept */
+    bool is_in_use;    /**< a page above what is kept became free since the last trim */
+    uint64_t trim_ns;  /**< when to trim next; UINT64_MAX: nothing to do */
 };
 
 /** A piece that was given out. */
@@ -52,5 +60,15 @@ void pony_port_tx_fini(struct pony_port_tx *tx); /**< accepts a zeroed one */
 BASE_MUST_USE enum base_err pony_port_tx_take(struct pony_port_tx *tx, size_t len,
                                               struct pony_port_span *span);
 void pony_port_tx_give(struct pony_port_tx *tx, const struct pony_port_span *span);
+
+/** Gives memory that was not needed for a while back to the system, some of it. Call often, and at
+ *  tx->trim_ns. */
+void pony_port_tx_trim(struct pony_port_tx *tx, uint64_t now_ns);
+
+/** When to trim, as of now. */
+static inline uint64_t pony_port_tx_trim_ns(const struct pony_port_tx *tx, uint64_t now_ns)
+{
+    return tx->is_in_use ? now_ns + PONY_PORT_TX_IDLE_NS : tx->trim_ns;
+}
 
 #endif
