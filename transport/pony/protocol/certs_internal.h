@@ -17,7 +17,7 @@
  */
 enum {
     CERT_VERIFICATIONS_MAX =
-        4, /**< at once: some 0.3 ms each, which engines' other work waits for */
+        4, /**< at once: some 0.5 ms each, which engines' other work waits for */
     CERT_VERIFICATIONS_PER_S = 250
 };
 
