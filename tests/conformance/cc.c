@@ -309,6 +309,20 @@ static void swift_heeds_its_target_and_resets_after_timeouts(void **state)
     assert_true(windows[0] < 1 && windows[1] > 90);
 }
 
+/* PX-45: flow scaling must make equal what is unequal in an incast of thousands, too. */
+static void swift_below_a_tenth_of_a_packet_shrinks_the_larger(void **state)
+{
+    (void)state;
+    const double windows[2] = {0.05, 0.02};
+    for (int k = 0; k < 2; k++) {
+        struct rig rig;
+        start(&rig, &pony_cc_swift, windows[k]);
+        rig.now_ns += BASE_NS_PER_S; /* no decrease was lately */
+        ack_window(&rig, 43 * RTT_NS / 10, 0);
+        assert_true((rig.ops->window_pkts(rig.state) < windows[k]) == (k == 0));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +334,7 @@ int main(void)
         cmocka_unit_test(swift_paces_when_its_window_is_below_one),
         cmocka_unit_test(swift_decreases_once_per_round_trip),
         cmocka_unit_test(swift_heeds_its_target_and_resets_after_timeouts),
+        cmocka_unit_test(swift_below_a_tenth_of_a_packet_shrinks_the_larger),
         cmocka_unit_test(the_least_window_is_configurable),
         cmocka_unit_test(timely_follows_the_gradient_between_its_thresholds),
         cmocka_unit_test(timely_at_its_least_paces),

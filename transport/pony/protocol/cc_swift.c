@@ -5,8 +5,8 @@
  *
  * Source  Kumar et al., "Swift: Delay is Simple and Effective for Congestion Control in the
  *         Datacenter" (SIGCOMM'20), Algorithm 1 and sections 3.1 to 3.5; snap.md 6. Parameters that
- *         the paper does not give are those of snap.md 6.4, right column; targets are wider,
- *         because our engines share cores and take time stamps in software.
+ *         the paper does not give are those of snap.md 6.4, right column, but for FS_MIN_PKTS; targets are
+ *         wider, because our engines share cores and take time stamps in software.
  */
 #include "base/clock.h"
 #include "transport/pony/protocol/cc.h"
@@ -35,7 +35,9 @@ static const double WINDOW_MIN = 0.001;
 static const double FABRIC_BASE_NS = 100.0 * BASE_NS_PER_US;
 static const double HOP_SHARE = 0.15; /* of the base target: added for each hop */
 static const double FS_RANGE = 5;     /* base targets: the most that flow scaling adds */
-static const double FS_MIN_PKTS = 0.1;
+/* Below it all flows have the same target, and nothing makes them equal: it must be less than the
+ * fair share of a large incast, 0.06 packets at 5000:1. */
+static const double FS_MIN_PKTS = 0.01;
 static const double FS_MAX_PKTS = 100;
 static const double ENDPOINT_TARGET_NS = 1000.0 * BASE_NS_PER_US;
 static const uint32_t RETX_RESET_THRESHOLD = 5;
