@@ -146,6 +146,9 @@ static void open_one(struct sim_world *world, struct sim_app *app)
     bool is_itself = peer->engine == app->engine && plan->keys[peer->engine] != 0;
     bool is_named = base_rng_chance(&world->rng, 500000) || is_itself;
     command.u.open.instance = is_named ? engine->config.instance : 0;
+    if (world->plan.has_classes) {
+        command.u.open.traffic = (uint8_t)(app->next_number % SHM_TRAFFIC_MAX);
+    }
     if (put(world, app, &command)) {
         app->n_opened++;
         struct sim_end *end = sim_end_new(world, app, app->next_number++);

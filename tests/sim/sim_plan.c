@@ -35,7 +35,7 @@ static void draw_engine(struct pony_engine_config *engine, struct base_rng *rng)
 {
     pony_engine_config_init(engine);
     engine->mtu_bytes = PICK(rng, 1200, 1452, 1452, 4096, 9000);
-    engine->max_flows = 32;
+    engine->max_flows = 64;
     engine->max_conns = 256;
     engine->max_apps = 4;
     engine->max_packets = PICK(rng, 8, 64, 256, 1024, 1024);
@@ -45,6 +45,17 @@ static void draw_engine(struct pony_engine_config *engine, struct base_rng *rng)
     engine->idle_ns = 3000 * SIM_MS;
     engine->full_checksum = base_rng_chance(rng, 150000);
     engine->congestion_control = draw_cc(rng);
+}
+
+/* How connections are spread over flows. A generator of its own: the rest of a world stays as it is
+ * when this changes. PX-93 */
+static void draw_flows(struct sim_plan *plan)
+{
+    struct base_rng rng;
+    base_rng_init(&rng, plan->seed ^ UINT64_C(0x666c6f7773));
+    plan->engine.flows_per_peer = PICK(&rng, 1, 2, 4, 4, 12);
+    plan->engine.conns_per_flow = PICK(&rng, 1, 2, 8, 16384);
+    plan->has_classes = base_rng_chance(&rng, 500000);
 }
 
 /* What all worlds have in common: two to four engines, some of everything that does no harm. */
@@ -286,15 +297,54 @@ static void bend_distrust(struct sim_plan *plan, struct base_rng *rng)
     }
 }
 
+/* Many flows, which come, run empty and are closed while others live. */
+static void bend_flows(struct sim_plan *plan, struct base_rng *rng)
+{
+    plan->engine.flows_per_peer = PICK(rng, 2, 4, 12);
+    plan->engine.conns_per_flow = PICK(rng, 1, 2, 4);
+    plan->engine.idle_ns = PICK(rng, 2, 20, 3000) * SIM_MS;
+    plan->engine.keepalive_ns = 20 * SIM_MS;
+    plan->has_classes = base_rng_chance(rng, 500000);
+    plan->n_opens = 20 + below(rng, 30);
+    plan->open_ppm = 200000;
+    plan->close_ppm = 60000;
+    plan->work_ns *= 3;
+    plan->n_messages += 100;
+    plan->weather.loss_ppm = PICK(rng, 0, 1000, 50000);
+    plan->weather.reorder_ppm = PICK(rng, 0, 0, 50000);
+    plan->weather.dup_ppm = PICK(rng, 0, 0, 20000);
+    plan->mishaps[SIM_MISHAP_RESTART] = below(rng, 2);
+    plan->mishaps[SIM_MISHAP_DETACH] = below(rng, 2);
+    plan->mishaps[SIM_MISHAP_CUT] = below(rng, 2);
+    plan->mishaps[SIM_MISHAP_WEATHER] = 1;
+    plan->mishap_gap_ns = 2 * SIM_MS;
+}
+
+/* Messages of all classes and sizes on one flow, and on one for each. */
+static void bend_classes(struct sim_plan *plan, struct base_rng *rng)
+{
+    plan->has_classes = true;
+    plan->engine.flows_per_peer = PICK(rng, 1, 1, 4);
+    plan->n_opens = 6 + below(rng, 10);
+    plan->size_small = 400;
+    plan->size_page = 300;
+    plan->burst = 16;
+    plan->n_messages += 200;
+    plan->act_gap_ns = 20 * SIM_US;
+    plan->weather.loss_ppm = PICK(rng, 0, 0, 10000);
+    plan->must_live = true;
+}
+
 const char *const sim_families[] = {
-    "mixed", "loss",  "reorder", "damage", "partition", "restart", "slow",     "many", "incast",
-    "big",   "clock", "calm",    "long",   "path",      "forged",  "distrust", NULL,
+    "mixed",  "loss",     "reorder", "damage",  "partition", "restart", "slow",
+    "many",   "incast",   "big",     "clock",   "calm",      "long",    "path",
+    "forged", "distrust", "flows",   "classes", NULL,
 };
 
 static bend_fn *const bends[] = {
     bend_mixed, bend_loss, bend_reorder, bend_damage,   bend_partition, bend_restart,
     bend_slow,  bend_many, bend_incast,  bend_big,      bend_clock,     bend_calm,
-    bend_long,  bend_path, bend_forged,  bend_distrust,
+    bend_long,  bend_path, bend_forged,  bend_distrust, bend_flows,     bend_classes,
 };
 
 _Static_assert(BASE_ARRAY_LEN(bends) + 1 == BASE_ARRAY_LEN(sim_families), "one for each");
@@ -323,6 +373,7 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, const char *family)
     plan->seed = seed;
     plan->family = sim_families[idx];
     draw_common(plan, &rng);
+    draw_flows(plan);
     draw_keys(plan, &rng);
     if (base_rng_chance(&rng, 200000)) {
         memset(plan->keys, 1, sizeof(plan->keys));

@@ -86,6 +86,7 @@ struct sim_plan {
     uint32_t slow_ppm;   /**< chance that an application is a slow reader */
     bool is_incast;      /**< all open to application 0 */
     bool must_live;      /**< nothing in this world is a reason for a flow to die */
+    bool has_classes;    /**< connections are of all traffic classes */
     uint32_t slots;
     uint64_t tx_bytes, rx_bytes;
     uint32_t max_conns_app;

@@ -229,7 +229,7 @@ static void launch(struct world *world, const struct pony_addr *from,
     push(world, packet);
 }
 
-static void show_packet(const struct world *world, const struct pony_addr *from,
+static bool show_packet(const struct world *world, const struct pony_addr *from,
                         const struct pony_packet_out *out)
 {
     uint8_t bytes[PONY_MTU_MAX];
@@ -238,14 +238,15 @@ static void show_packet(const struct world *world, const struct pony_addr *from,
     if (out->payload_len > 0) {
         memcpy(bytes + out->head_len, out->payload, out->payload_len);
     }
-    world->on_packet(world->on_packet_arg, from, &out->to, bytes, out->head_len + out->payload_len);
+    return world->on_packet(world->on_packet_arg, from, &out->to, bytes,
+                            out->head_len + out->payload_len);
 }
 
 static void send_packet(struct world *world, const struct pony_addr *from,
                         const struct pony_packet_out *out)
 {
-    if (world->on_packet != NULL) {
-        show_packet(world, from, out);
+    if (world->on_packet != NULL && !show_packet(world, from, out)) {
+        return;
     }
     if (!base_rng_chance(&world->rng, world->net.loss_ppm)) {
         launch(world, from, out);

@@ -61,8 +61,9 @@ struct world_host {
     struct pony_engine_config config;
 };
 
-/** Called with each packet that an engine sends, before the network does anything to it. */
-typedef void world_packet_fn(void *arg, const struct pony_addr *from, const struct pony_addr *to,
+/** Called with each packet that an engine sends, before the network does anything to it. False: it is
+ *  lost. */
+typedef bool world_packet_fn(void *arg, const struct pony_addr *from, const struct pony_addr *to,
                              const uint8_t *packet, uint32_t len);
 
 struct world {

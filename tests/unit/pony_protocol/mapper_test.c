@@ -219,7 +219,7 @@ struct catch
     bool has_it;
 };
 
-static void look(void *arg, const struct pony_addr *from, const struct pony_addr *to,
+static bool look(void *arg, const struct pony_addr *from, const struct pony_addr *to,
                  const uint8_t *packet, uint32_t len)
 {
     struct catch *catch = arg;
@@ -231,6 +231,7 @@ static void look(void *arg, const struct pony_addr *from, const struct pony_addr
         catch->hdr = hdr;
         catch->has_it = true;
     }
+    return true;
 }
 
 /* PX-92: a lost flow takes its connections along, and no others. */

@@ -19,7 +19,7 @@ struct watch {
     uint32_t n;
 };
 
-static void look(void *arg, const struct pony_addr *from, const struct pony_addr *to,
+static bool look(void *arg, const struct pony_addr *from, const struct pony_addr *to,
                  const uint8_t *packet, uint32_t len)
 {
     (void)to;
@@ -29,7 +29,7 @@ static void look(void *arg, const struct pony_addr *from, const struct pony_addr
     const uint8_t *body;
     if (!pony_addr_equal(from, &watch->pair->world.hosts[0].addr) ||
         pony_wire_decode(packet, len, &hdr, &body) != PONY_WIRE_OK || hdr.type != PONY_WIRE_DATA) {
-        return;
+        return true;
     }
     struct base_cursor cursor = base_cursor_make(body, hdr.body_len);
     uint8_t classes = 0;
@@ -43,6 +43,7 @@ static void look(void *arg, const struct pony_addr *from, const struct pony_addr
     }
     assert_true(watch->n < PACKETS_MAX);
     watch->classes[watch->n++] = classes;
+    return true;
 }
 
 static const enum shm_traffic traffics[PONY_CLASSES] = {
@@ -278,7 +279,7 @@ static void local_messages_of_all_classes_arrive(void **state)
 }
 
 /* The receivers of the client's full packets, as bits by host. */
-static void look_where(void *arg, const struct pony_addr *from, const struct pony_addr *to,
+static bool look_where(void *arg, const struct pony_addr *from, const struct pony_addr *to,
                        const uint8_t *packet, uint32_t len)
 {
     struct watch *watch = arg;
@@ -287,6 +288,7 @@ static void look_where(void *arg, const struct pony_addr *from, const struct pon
         assert_true(watch->n < PACKETS_MAX);
         watch->classes[watch->n++] = (uint8_t)(1u << (to->udp_port - 7001));
     }
+    return true;
 }
 
 /* One engine that sends to three others, on a flow each; a class each. Host i + 1 is of class i. */
