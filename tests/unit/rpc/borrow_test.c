@@ -165,8 +165,9 @@ static void of_a_field_that_comes_twice_the_last_one_counts(void **state)
 static void an_optional_field_has_its_flag_and_other_kinds_are_copied(void **state)
 {
     (void)state;
-    memcpy(bytes, "\x2d\1\2\3\4\x31\1\2\3\4\5\6\7\x8", 14); /* word, words */
-    len = 14;
+    static const uint8_t words[] = {0x2d, 1, 2, 3, 4, 0x31, 1, 2, 3, 4, 5, 6, 7, 8};
+    memcpy(bytes, words, sizeof(words));
+    len = sizeof(words);
     const uint8_t *at = put_bytes(0x0a, LARGE, 1);
     ProtobufCMessage *message;
     assert_int_equal(unpack(&snaptest__places__descriptor, true, &message), BASE_OK);
