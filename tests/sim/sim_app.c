@@ -261,7 +261,7 @@ static bool read_some(struct sim_world *world, struct sim_app *app, uint32_t max
 void sim_app_act(struct sim_world *world, struct sim_app *app)
 {
     uint64_t now_ns = world->net.now_ns;
-    (void)shm_client_set_asleep(&app->end, false);
+    (void)shm_client_set_asleep(&app->end, SHM_CLIENT_AWAKE);
     bool has_more = read_some(world, app, world->is_working ? app->read_max : UINT32_MAX);
     if (world->is_working && now_ns >= app->next_plan_ns) {
         uint64_t n = 1 + base_rng_below(&world->rng, world->plan.burst);
@@ -273,7 +273,7 @@ void sim_app_act(struct sim_world *world, struct sim_app *app)
     uint64_t plan_ns = world->is_working ? app->next_plan_ns : SIM_NEVER;
     if (app->is_slow && world->is_working) { /* never woken: looks now and then */
         app->next_act_ns = now_ns + 200 * SIM_US + base_rng_below(&world->rng, 2 * SIM_MS);
-    } else if (has_more || shm_client_set_asleep(&app->end, true)) {
+    } else if (has_more || shm_client_set_asleep(&app->end, SHM_CLIENT_ASLEEP_ALL)) {
         app->next_act_ns = now_ns + WAKE_NS;
     } else {
         app->next_act_ns = plan_ns;

@@ -260,7 +260,7 @@ void fake_snapd_say(struct fake_snapd *snapd, const struct shm_completion *compl
     assert_int_equal(shm_engine_consumed(&snapd->end, &consumed), BASE_OK);
     assert_true(shm_engine_room(&snapd->end) > 0);
     (void)shm_engine_put(&snapd->end, completion);
-    if (shm_engine_publish(&snapd->end)) {
+    if (shm_engine_publish(&snapd->end, true)) {
         base_eventfd_signal(snapd->notification);
     }
 }

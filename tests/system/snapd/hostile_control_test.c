@@ -202,7 +202,7 @@ static void bells_cannot_block_the_engine(void **state)
     struct shm_command listen = {.opcode = SHM_OP_LISTEN};
     for (uint32_t i = 1; i < 200; i++) {
         listen.conn = i;
-        (void)shm_client_set_asleep(&port.end, true);
+        (void)shm_client_set_asleep(&port.end, SHM_CLIENT_ASLEEP_ALL);
         assert_int_equal(shm_client_put(&port.end, &listen), BASE_OK);
         (void)shm_client_publish(&port.end);
         struct test_status status;

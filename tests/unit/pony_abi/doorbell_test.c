@@ -72,7 +72,7 @@ static void *engine_thread(void *arg)
             struct shm_completion c = {.kind = SHM_CPL_SENT, .tag = done++};
             (void)shm_engine_put(&end, &c);
         }
-        if (shm_engine_publish(&end)) {
+        if (shm_engine_publish(&end, true)) {
             signal_fd(port->notification);
         }
         spin(&seed);
@@ -115,11 +115,11 @@ static uint32_t run_client(struct port *port)
             signal_fd(port->doorbell);
         }
         spin(&seed);
-        if (n == 0 && !shm_client_set_asleep(&end, true)) {
+        if (n == 0 && !shm_client_set_asleep(&end, SHM_CLIENT_ASLEEP_ALL)) {
             sleeps++;
             assert_true(sleep_on(port->notification));
         }
-        (void)shm_client_set_asleep(&end, false);
+        (void)shm_client_set_asleep(&end, SHM_CLIENT_AWAKE);
     }
     return sleeps;
 }

@@ -137,7 +137,7 @@ static void put_completions(struct pair *p, uint32_t n)
         struct shm_completion c = {.kind = SHM_CPL_SENT, .tag = i};
         (void)shm_engine_put(&p->engine, &c);
     }
-    shm_engine_publish(&p->engine);
+    shm_engine_publish(&p->engine, true);
 }
 
 static void a_completion_cursor_at_the_bound_is_read_and_past_it_is_a_lie(void **state)
@@ -165,7 +165,7 @@ static void a_completion_kind_that_does_not_exist_is_a_lie(void **state)
     uint32_t n;
     struct shm_completion c = {.kind = SHM_CPL_MAX};
     (void)shm_engine_put(&p->engine, &c);
-    shm_engine_publish(&p->engine);
+    shm_engine_publish(&p->engine, true);
     assert_int_equal(shm_client_peek(&p->client, out, 1, &n), BASE_E_PEER);
 }
 
@@ -249,11 +249,32 @@ static void whoever_sleeps_is_woken_by_the_other_and_looks_once_more(void **stat
     assert_int_equal(put(p, 2), BASE_OK);
     assert_false(shm_client_publish(&p->client));
 
-    assert_false(shm_client_set_asleep(&p->client, true));
+    assert_false(shm_client_set_asleep(&p->client, SHM_CLIENT_ASLEEP_ALL));
     struct shm_completion c = {.kind = SHM_CPL_SENT};
     (void)shm_engine_put(&p->engine, &c);
-    assert_true(shm_engine_publish(&p->engine));
-    assert_true(shm_client_set_asleep(&p->client, true));
+    assert_true(shm_engine_publish(&p->engine, true));
+    assert_true(shm_client_set_asleep(&p->client, SHM_CLIENT_ASLEEP_ALL));
+}
+
+static void who_sleeps_for_news_is_woken_for_news_only(void **state)
+{
+    struct pair *p = *state;
+    const struct shm_completion c = {.kind = SHM_CPL_SENT};
+    assert_false(shm_client_set_asleep(&p->client, SHM_CLIENT_ASLEEP_NEWS));
+    (void)shm_engine_put(&p->engine, &c);
+    assert_false(shm_engine_publish(&p->engine, false));
+    (void)shm_engine_put(&p->engine, &c);
+    assert_true(shm_engine_publish(&p->engine, true));
+    assert_true(shm_client_set_asleep(&p->client, SHM_CLIENT_ASLEEP_NEWS)); /* some wait */
+    assert_true(shm_client_set_asleep(&p->client, SHM_CLIENT_ASLEEP_ALL));
+    (void)shm_engine_put(&p->engine, &c);
+    assert_true(shm_engine_publish(&p->engine, false));
+    (void)shm_client_set_asleep(&p->client, UINT32_MAX); /* a stranger's word */
+    (void)shm_engine_put(&p->engine, &c);
+    assert_true(shm_engine_publish(&p->engine, false));
+    (void)shm_client_set_asleep(&p->client, SHM_CLIENT_AWAKE);
+    (void)shm_engine_put(&p->engine, &c);
+    assert_false(shm_engine_publish(&p->engine, true));
 }
 
 static void an_engine_that_wants_room_is_woken_by_consuming(void **state)
@@ -329,7 +350,7 @@ static void random_walk(struct pair *p, uint64_t seed)
             assert_true(put_cpls - got_cpls <= SLOTS);
             break;
         case 4:
-            (void)shm_engine_publish(&p->engine);
+            (void)shm_engine_publish(&p->engine, true);
             assert_int_equal(shm_engine_consumed(&p->engine, &n), BASE_OK);
             assert_int_equal(shm_engine_room(&p->engine), SLOTS - (put_cpls - got_cpls));
             break;
@@ -372,6 +393,7 @@ int main(void)
         CASE(untaken_are_those_that_the_engine_has_not_published_as_taken),
         CASE(a_lying_engine_makes_only_unpublished_commands_certain),
         CASE(whoever_sleeps_is_woken_by_the_other_and_looks_once_more),
+        CASE(who_sleeps_for_news_is_woken_for_news_only),
         CASE(an_engine_that_wants_room_is_woken_by_consuming),
         CASE(the_reason_of_a_closed_port_is_known_and_never_out_of_range),
         CASE(random_interleavings_keep_order_across_the_wrap),

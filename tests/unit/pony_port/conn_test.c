@@ -457,6 +457,29 @@ static void armed_it_is_woken_and_with_work_it_refuses_to_sleep(void **state)
     assert_true(ops->arm(rig->transport));
 }
 
+static void asleep_without_a_wish_it_is_deaf_to_sent_alone(void **state)
+{
+    struct port_rig *rig = *state;
+    struct port_events e = {0};
+    port_rig_open(rig, &e);
+    const _Atomic uint32_t *how = &rig->snapd.end.client->is_asleep;
+    assert_true(ops->arm(rig->transport));
+    assert_int_equal(atomic_load(how), SHM_CLIENT_ASLEEP_NEWS);
+    port_rig_turn(rig);
+    assert_int_equal(atomic_load(how), SHM_CLIENT_AWAKE);
+    /* Another thread uses up what memory there is while the driver sleeps. */
+    assert_true(ops->arm(rig->transport));
+    uint64_t tag = 1;
+    while (port_rig_send(&e, 1, 100000, tag) == BASE_OK) {
+        tag++;
+    }
+    ops->flush(rig->transport);
+    assert_int_equal(ops->next_deadline_ns(rig->transport), 0); /* look again, sleep lighter */
+    port_rig_turn(rig);
+    assert_true(ops->arm(rig->transport));
+    assert_int_equal(atomic_load(how), SHM_CLIENT_ASLEEP_ALL);
+}
+
 static void connecting_while_down_closes_in_the_next_poll(void **state)
 {
     struct port_rig *rig = *state;
@@ -547,6 +570,7 @@ int main(void)
         CASE(callbacks_may_abort_their_connection),
         CASE(snapd_is_woken_only_when_it_sleeps),
         CASE(armed_it_is_woken_and_with_work_it_refuses_to_sleep),
+        CASE(asleep_without_a_wish_it_is_deaf_to_sent_alone),
         CASE(connecting_while_down_closes_in_the_next_poll),
         CASE(connecting_while_trying_opens_once_attached),
         CASE(destroying_with_everything_open_frees_all),

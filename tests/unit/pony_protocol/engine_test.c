@@ -81,6 +81,57 @@ static void a_small_message_overtakes_a_large_one(void **state)
     free_pair(pair);
 }
 
+/* The client sleeps for news while it sends `n` messages: how often it is woken. */
+static uint32_t wakes_while_sent(struct pair *pair, uint32_t how, uint32_t n)
+{
+    world_run(&pair->world, 10 * MS);
+    struct shm_completion cpl;
+    while (world_next(pair->client, &cpl)) {
+    }
+    (void)shm_client_set_asleep(&pair->client->end, how);
+    uint32_t before = pair->client->n_wakes;
+    for (uint32_t i = 0; i < n; i++) {
+        assert_true(world_send(pair->client, 1, 0, 64, i));
+        world_run(&pair->world, 2 * MS);
+        while (world_next(pair->server, &cpl)) {
+        }
+    }
+    (void)shm_client_set_asleep(&pair->client->end, SHM_CLIENT_AWAKE);
+    return pair->client->n_wakes - before;
+}
+
+static void who_sleeps_for_news_is_not_woken_by_sent(void **state)
+{
+    (void)state;
+    for (int is_local = 0; is_local < 2; is_local++) {
+        struct pair *pair = make_pair(is_local, NULL);
+        struct shm_completion cpl;
+        connect_pair(pair);
+        assert_int_equal(wakes_while_sent(pair, SHM_CLIENT_ASLEEP_NEWS, 3), 0);
+        assert_int_equal(count_completions(pair->client, SHM_CPL_SENT, MS), 3);
+        assert_int_equal(wakes_while_sent(pair, SHM_CLIENT_ASLEEP_ALL, 3), 3);
+        /* What the peer sends is news. */
+        (void)shm_client_set_asleep(&pair->client->end, SHM_CLIENT_ASLEEP_NEWS);
+        uint32_t before = pair->client->n_wakes;
+        assert_true(world_send(pair->server, pair->server_conn, 0, 8, 1));
+        world_run(&pair->world, 10 * MS);
+        assert_int_equal(pair->client->n_wakes, before + 1);
+        assert_true(world_expect(pair->client, SHM_CPL_RECEIVED, SECOND, &cpl));
+        free_pair(pair);
+    }
+}
+
+static void a_queue_that_fills_up_is_news(void **state)
+{
+    (void)state;
+    struct pair *pair = make_pair(true, NULL);
+    connect_pair(pair);
+    uint32_t half = WORLD_SLOTS / 2;
+    assert_int_equal(wakes_while_sent(pair, SHM_CLIENT_ASLEEP_NEWS, half - 1), 0);
+    assert_int_equal(wakes_while_sent(pair, SHM_CLIENT_ASLEEP_NEWS, half), 1);
+    free_pair(pair);
+}
+
 /* PX-69 */
 static void an_ordered_message_waits_for_the_large_one_before_it(void **state)
 {
@@ -136,6 +187,8 @@ int main(void)
         cmocka_unit_test(a_local_connection_sends_no_packet),
         cmocka_unit_test(many_small_messages_share_a_packet),
         cmocka_unit_test(a_small_message_overtakes_a_large_one),
+        cmocka_unit_test(who_sleeps_for_news_is_not_woken_by_sent),
+        cmocka_unit_test(a_queue_that_fills_up_is_news),
         cmocka_unit_test(an_ordered_message_waits_for_the_large_one_before_it),
         cmocka_unit_test(the_acceptor_may_talk_first),
         cmocka_unit_test(messages_sent_before_the_connection_opened_arrive),

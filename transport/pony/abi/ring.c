@@ -75,7 +75,7 @@ uint32_t shm_engine_put(struct shm_engine_end *end, const struct shm_completion 
     return count;
 }
 
-bool shm_engine_publish(struct shm_engine_end *end)
+bool shm_engine_publish(struct shm_engine_end *end, bool has_news)
 {
     if (end->cpl_published == end->cpl_tail) {
         return false;
@@ -84,7 +84,8 @@ bool shm_engine_publish(struct shm_engine_end *end)
     /* R3: pairs with A3 in shm_client_peek(). Without release the application could see the new
      * tail before the completion it covers. seq_cst: S2, see shm_client_set_asleep(). */
     atomic_store_explicit(&end->engine->cpl_tail, end->cpl_tail, memory_order_seq_cst);
-    return atomic_load_explicit(&end->client->is_asleep, memory_order_seq_cst) != 0;
+    uint32_t how = atomic_load_explicit(&end->client->is_asleep, memory_order_seq_cst);
+    return how != SHM_CLIENT_AWAKE && (has_news || how != SHM_CLIENT_ASLEEP_NEWS);
 }
 
 bool shm_engine_set_asleep(struct shm_engine_end *end, bool is_asleep)
@@ -207,12 +208,12 @@ bool shm_client_consume(struct shm_client_end *end, uint32_t n)
     return (asleep & SHM_ASLEEP_ROOM) != 0;
 }
 
-bool shm_client_set_asleep(struct shm_client_end *end, bool is_asleep)
+bool shm_client_set_asleep(struct shm_client_end *end, uint32_t how)
 {
     /* S2: without one total order of this store, the load below, and the store of cpl_tail and the
      * load of is_asleep in shm_engine_publish(), each side could miss the other: the application
      * would sleep with completions waiting and nobody to wake it. */
-    atomic_store_explicit(&end->client->is_asleep, is_asleep ? 1 : 0, memory_order_seq_cst);
+    atomic_store_explicit(&end->client->is_asleep, how, memory_order_seq_cst);
     return atomic_load_explicit(&end->engine->cpl_tail, memory_order_seq_cst) != end->cpl_head;
 }
 

@@ -65,8 +65,9 @@ uint32_t shm_engine_room(const struct shm_engine_end *end);
 /** Writes a completion; the caller has seen room > 0. Returns its count (slot = count & mask). */
 uint32_t shm_engine_put(struct shm_engine_end *end, const struct shm_completion *completion);
 
-/** Publishes what was put. True: the application sleeps, signal its eventfd. */
-bool shm_engine_publish(struct shm_engine_end *end);
+/** Publishes what was put; `has_news`: it is worth waking somebody who sleeps for news only. True:
+ *  notify the application. */
+bool shm_engine_publish(struct shm_engine_end *end, bool has_news);
 
 /** Says that the engine is about to sleep (or woke). Returns true if commands are waiting, or if
  *  the engine wants room and completions were consumed: then it must not sleep. */
@@ -112,8 +113,9 @@ BASE_MUST_USE enum base_err shm_client_peek(struct shm_client_end *end, struct s
  *  for room, ring its doorbell. */
 bool shm_client_consume(struct shm_client_end *end, uint32_t n);
 
-/** Says that the application is about to sleep (or woke). True if completions are waiting. */
-bool shm_client_set_asleep(struct shm_client_end *end, bool is_asleep);
+/** Says how the application is about to sleep (or that it woke): SHM_CLIENT_*. True if completions
+ *  are waiting. */
+bool shm_client_set_asleep(struct shm_client_end *end, uint32_t how);
 
 /** Why snapd closed this port; SHM_REASON_NONE: it did not. */
 enum shm_reason shm_client_closed(const struct shm_client_end *end);

@@ -44,13 +44,21 @@ enum {
     SHM_ASLEEP_ROOM = 1u << 1 /**< ring after consuming completions too */
 };
 
+/* Values of shm_client_area.is_asleep. Whoever only waits to be told something does not want to be
+ * woken to hear that what it sent has arrived. */
+enum {
+    SHM_CLIENT_AWAKE = 0,
+    SHM_CLIENT_ASLEEP_ALL = 1, /**< signal after publishing completions */
+    SHM_CLIENT_ASLEEP_NEWS = 2 /**< ... unless all of them say SENT, and the queue has room */
+};
+
 #define SHM_MAGIC 0x31594e4f50504e53ull /* "SNPPONY1" */
 
 /** Written by the application only. */
 struct shm_client_area {
     _Alignas(64) _Atomic uint32_t cmd_tail;  /**< commands published */
     _Alignas(64) _Atomic uint32_t cpl_head;  /**< completions consumed */
-    _Alignas(64) _Atomic uint32_t is_asleep; /**< 1: signal the notification eventfd */
+    _Alignas(64) _Atomic uint32_t is_asleep; /**< SHM_CLIENT_*: when to notify */
 };
 
 /** Written by snapd only. */

@@ -116,6 +116,7 @@ void pony_port_conn_gone(struct pony_port_conn *conn)
     pony_port_number_give(conn->port, &conn->entry);
     base_list_del(&conn->blocked);
     base_list_del(&conn->ended);
+    conn->port->n_ended -= conn->state == PONY_CONN_ENDED;
     conn->state = PONY_CONN_GONE;
     base_list_add_tail(&conn->port->gone, &conn->ended);
 }
@@ -130,6 +131,7 @@ void pony_port_conn_unsettle(struct pony_port_conn *conn)
 void pony_port_conn_end(struct pony_port_conn *conn, enum shm_reason reason, enum base_err error)
 {
     pony_port_conn_unqueue(conn);
+    conn->port->n_ended += conn->state < PONY_CONN_ENDED;
     conn->state = PONY_CONN_ENDED;
     conn->reason = (uint8_t)reason;
     conn->error = error;

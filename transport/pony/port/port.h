@@ -178,8 +178,10 @@ struct pony_port {
     /* Attachment. */
     struct pony_port_map map;
     struct snapi_source notification;
-    bool is_armed;  /**< snapd was told that we sleep */
-    bool must_ring; /**< the doorbell is to be rung */
+    bool is_armed;    /**< snapd was told that we sleep */
+    bool is_deaf;     /**< ... and that SENT alone need not wake us */
+    uint32_t n_ended; /**< connections that ended and may wait for messages to come back */
+    bool must_ring;   /**< the doorbell is to be rung */
     struct pony_port_tx tx;
     struct base_pool messages; /**< struct pony_port_message */
     uint64_t tx_bytes;         /**< of them all */

@@ -125,7 +125,7 @@ static uint32_t poll_attachment(struct pony_port *port, uint32_t budget)
 {
     if (port->is_armed) {
         port->is_armed = false;
-        (void)shm_client_set_asleep(&port->map.end, false);
+        (void)shm_client_set_asleep(&port->map.end, SHM_CLIENT_AWAKE);
     }
     uint32_t done = pony_port_reap(port, budget);
     settle_ended(port);
@@ -171,6 +171,13 @@ static bool has_work(const struct pony_port *port)
            !base_list_is_empty(&port->telling);
 }
 
+/* Somebody waits for what only SENT brings: memory, or the end of a connection. */
+static bool wants_sent(const struct pony_port *port)
+{
+    return port->is_paced || port->n_ended > 0 || !base_list_is_empty(&port->blocked) ||
+           !base_list_is_empty(&port->wanting);
+}
+
 static bool arm(struct snapi_transport *transport)
 {
     struct pony_port *port = port_of(transport);
@@ -182,10 +189,12 @@ static bool arm(struct snapi_transport *transport)
     }
     flush(transport);
     port->is_armed = true;
-    if (shm_client_set_asleep(&port->map.end, true) ||
+    port->is_deaf = !wants_sent(port);
+    uint32_t how = port->is_deaf ? SHM_CLIENT_ASLEEP_NEWS : SHM_CLIENT_ASLEEP_ALL;
+    if (shm_client_set_asleep(&port->map.end, how) ||
         shm_client_closed(&port->map.end) != SHM_REASON_NONE || port->is_lost) {
         port->is_armed = false;
-        (void)shm_client_set_asleep(&port->map.end, false);
+        (void)shm_client_set_asleep(&port->map.end, SHM_CLIENT_AWAKE);
         return false;
     }
     return true;
@@ -194,7 +203,8 @@ static bool arm(struct snapi_transport *transport)
 static uint64_t next_deadline_ns(const struct snapi_transport *transport)
 {
     const struct pony_port *port = port_of((struct snapi_transport *)(uintptr_t)transport);
-    if (has_work(port)) {
+    bool is_too_deaf = port->is_armed && port->is_deaf && wants_sent(port);
+    if (has_work(port) || is_too_deaf) {
         return 0;
     }
     uint64_t deadline = pony_port_link_deadline_ns(port);

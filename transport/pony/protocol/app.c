@@ -94,12 +94,21 @@ static bool has_room(const struct pony_app *app)
     return app->n_put - app->n_consumed < app->end.cpl_slots;
 }
 
+/* That a message was sent is no news; a queue that fills up is, whatever it is full of. */
+static bool is_news(const struct pony_app *app, const struct shm_completion *completion)
+{
+    bool is_unsent = (completion->flags & SHM_CPL_UNSENT) != 0;
+    return completion->kind != SHM_CPL_SENT || is_unsent ||
+           app->n_put - app->n_consumed >= app->end.cpl_slots / 2;
+}
+
 static void put(struct pony_app *app, const struct shm_completion *completion,
                 const struct pony_cq_rec *rec)
 {
     uint32_t count = shm_engine_put(&app->end, completion);
     app->recs[count & (app->end.cpl_slots - 1)] = *rec;
     app->n_put++;
+    app->has_news = app->has_news || is_news(app, completion);
     app->info.completions++;
     mark_dirty(app);
 }

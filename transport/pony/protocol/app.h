@@ -48,6 +48,7 @@ struct pony_app {
     uint32_t max_conns, n_conns, n_listeners;
     bool is_dead;
     bool is_dirty; /**< completions to publish: in engine->dirty */
+    bool has_news; /**< ... and they are worth waking the application */
 
     uint32_t n_put;                    /**< completions put in all */
     uint32_t n_consumed;               /**< of them, those whose memory is back */

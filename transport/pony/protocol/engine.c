@@ -264,8 +264,11 @@ void pony_engine_publish(struct pony_engine *engine)
     struct base_list *it;
     while ((it = base_list_take_first(&engine->dirty)) != NULL) {
         struct pony_app *app = base_list_entry(it, struct pony_app, dirty);
+        bool has_news = app->has_news;
         app->is_dirty = false;
-        if (!app->is_dead && shm_engine_publish(&app->end) && app->config.on_wake != NULL) {
+        app->has_news = false;
+        if (!app->is_dead && shm_engine_publish(&app->end, has_news) &&
+            app->config.on_wake != NULL) {
             app->config.on_wake(app->config.ctx, app);
         }
     }
