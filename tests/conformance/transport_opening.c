@@ -160,14 +160,40 @@ static void a_thousand_connections_work_at_once(struct rig *rig)
     }
 }
 
+/* A class changes what goes first, and nothing else. */
+static void connections_of_every_traffic_class_carry_messages(struct rig *rig)
+{
+    struct rig_end *a[SNAPI_TRAFFIC_MAX];
+    struct rig_end *b[SNAPI_TRAFFIC_MAX];
+    for (uint32_t i = 0; i < SNAPI_TRAFFIC_MAX; i++) {
+        rig->traffic = (enum snapi_traffic)i;
+        a[i] = rig_pair(rig, &b[i]);
+    }
+    for (uint32_t i = 0; i < SNAPI_TRAFFIC_MAX; i++) {
+        rig_must_send(a[i], 1, 200000);
+        rig_must_send(a[i], 2, 64);
+        rig_must_send(b[i], 3, 5000);
+    }
+    for (uint32_t i = 0; i < SNAPI_TRAFFIC_MAX; i++) {
+        rig_wait(rig, b[i]->n_messages == 2 && a[i]->n_messages == 1);
+        assert_int_equal(a[i]->n_bad + b[i]->n_bad, 0);
+    }
+}
+
 #define CASE(name) \
     { \
 #        name, name \
     }
 const struct transport_case transport_opening_cases[] = {
-    CASE(every_slot_of_the_ops_is_filled),         CASE(a_connection_opens_once_at_both_ends),
-    CASE(connecting_to_nobody_is_refused),         CASE(an_application_may_refuse_a_connection),
-    CASE(an_address_of_wrong_form_is_invalid),     CASE(listening_twice_at_an_address_is_in_use),
-    CASE(an_address_is_free_again_after_unlisten), CASE(messages_sent_before_it_opens_arrive),
-    CASE(a_thousand_connections_work_at_once),     {NULL, NULL},
+    CASE(every_slot_of_the_ops_is_filled),
+    CASE(a_connection_opens_once_at_both_ends),
+    CASE(connecting_to_nobody_is_refused),
+    CASE(an_application_may_refuse_a_connection),
+    CASE(an_address_of_wrong_form_is_invalid),
+    CASE(listening_twice_at_an_address_is_in_use),
+    CASE(an_address_is_free_again_after_unlisten),
+    CASE(messages_sent_before_it_opens_arrive),
+    CASE(a_thousand_connections_work_at_once),
+    CASE(connections_of_every_traffic_class_carry_messages),
+    {NULL, NULL},
 };

@@ -268,8 +268,8 @@ struct rig_end *rig_connect(struct rig *rig, const char *address)
     struct rig_end *end = end_create(rig);
     assert_true(rig->n_made < RIG_ENDS_MAX);
     rig->made[rig->n_made++] = end;
-    enum base_err err = end->ops->connect(rig->client, address, SNAPI_TRAFFIC_DEFAULT, &conn_events,
-                                          end, &end->conn);
+    enum base_err err =
+        end->ops->connect(rig->client, address, rig->traffic, &conn_events, end, &end->conn);
     if (err != BASE_OK) {
         print_error("connect: %s\n", base_error_last_note());
     }

@@ -73,6 +73,7 @@ struct rig_end {
 };
 
 struct rig {
+    enum snapi_traffic traffic; /**< of connections made from now on */
     const struct transport_fixture *fixture;
     struct snapi_poller client_poller;
     struct snapi_poller server_poller;

@@ -99,16 +99,16 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct pony_flow *open_slot(uint32_t idx, uint8_t slot)
+static struct pony_flow *open_slot(uint32_t idx, uint32_t slot)
 {
     struct pony_flow *flow = NULL;
-    assert_int_equal(pony_flow_get_slot(pair.ends[idx].table, &pair.ends[1 - idx].addr, slot,
-                                        pair.now_ns, &flow),
+    assert_int_equal(pony_flow_get_slot(pair.ends[idx].table, &pair.ends[1 - idx].addr,
+                                        (uint8_t)slot, pair.now_ns, &flow),
                      BASE_OK);
     return flow;
 }
 
-static void send_on(uint32_t idx, uint8_t slot, uint32_t n)
+static void send_on(uint32_t idx, uint32_t slot, uint32_t n)
 {
     sides[idx].n_to_send[slot] += n;
     pony_flow_wants_fill(open_slot(idx, slot));
@@ -118,17 +118,17 @@ static void send_on(uint32_t idx, uint8_t slot, uint32_t n)
 static void flows_of_all_slots_live_side_by_side(void **state)
 {
     (void)state;
-    for (uint8_t slot = 0; slot < PONY_WIRE_SLOTS; slot++) {
+    for (uint32_t slot = 0; slot < PONY_WIRE_SLOTS; slot++) {
         struct pony_flow *flow = open_slot(0, slot);
         assert_ptr_equal(open_slot(0, slot), flow); /* asking again gives the same */
         flow_pair_run(&pair);
     }
-    for (uint8_t slot = 0; slot < PONY_WIRE_SLOTS; slot++) {
-        send_on(0, slot, slot + 1u);
+    for (uint32_t slot = 0; slot < PONY_WIRE_SLOTS; slot++) {
+        send_on(0, slot, slot + 1);
         send_on(1, slot, 2);
     }
     flow_pair_run(&pair);
-    for (uint8_t slot = 0; slot < PONY_WIRE_SLOTS; slot++) {
+    for (uint32_t slot = 0; slot < PONY_WIRE_SLOTS; slot++) {
         assert_int_equal(sides[0].n_ups[slot], 1);
         assert_int_equal(sides[1].n_ups[slot], 1);
         assert_int_equal(sides[1].n_delivered[slot], slot + 1);
@@ -149,8 +149,8 @@ static void hellos_that_cross_meet_by_slot(void **state)
     };
     static struct flow_bytes hellos[2][N];
     for (uint32_t idx = 0; idx < 2; idx++) {
-        for (uint8_t i = 0; i < N; i++) {
-            (void)open_slot(idx, idx == 0 ? i : (uint8_t)(N - 1 - i));
+        for (uint32_t i = 0; i < N; i++) {
+            (void)open_slot(idx, idx == 0 ? i : N - 1 - i);
         }
         for (uint32_t i = 0; i < N; i++) {
             assert_true(flow_pair_take(&pair, idx, &hellos[idx][i]));
@@ -162,12 +162,12 @@ static void hellos_that_cross_meet_by_slot(void **state)
         flow_pair_give(&pair, 0, &hellos[1][(i + 2) % N]);
     }
     flow_pair_run(&pair);
-    for (uint8_t slot = 0; slot < N; slot++) {
+    for (uint32_t slot = 0; slot < N; slot++) {
         send_on(0, slot, 3);
         send_on(1, slot, 4);
     }
     flow_pair_run(&pair);
-    for (uint8_t slot = 0; slot < N; slot++) {
+    for (uint32_t slot = 0; slot < N; slot++) {
         assert_int_equal(sides[1].n_delivered[slot], 3);
         assert_int_equal(sides[0].n_delivered[slot], 4);
     }
@@ -175,7 +175,7 @@ static void hellos_that_cross_meet_by_slot(void **state)
     assert_int_equal(flow_pair_n_flows(&pair, 1), N);
 }
 
-static struct flow_bytes take_hello(uint8_t slot)
+static struct flow_bytes take_hello(uint32_t slot)
 {
     struct flow_bytes hello;
     (void)open_slot(0, slot);
@@ -231,11 +231,11 @@ static void an_answer_that_names_another_slot_is_dropped(void **state)
 
 static void connect_slots(uint32_t n)
 {
-    for (uint8_t slot = 0; slot < n; slot++) {
+    for (uint32_t slot = 0; slot < n; slot++) {
         pony_flow_add_user(open_slot(0, slot));
     }
     flow_pair_run(&pair);
-    for (uint8_t slot = 0; slot < n; slot++) {
+    for (uint32_t slot = 0; slot < n; slot++) {
         pony_flow_add_user(open_slot(1, slot));
     }
     assert_int_equal(sides[0].n_all_ups, n);
@@ -389,7 +389,7 @@ static void a_dead_peer_is_found_as_soon_on_all_flows_as_on_one(void **state)
 static void a_hint_that_nobody_is_there_ends_all_handshakes(void **state)
 {
     (void)state;
-    for (uint8_t slot = 0; slot < 5; slot++) {
+    for (uint32_t slot = 0; slot < 5; slot++) {
         (void)open_slot(0, slot);
     }
     pony_flows_on_unreachable(pair.ends[0].table, &pair.ends[1].addr, pair.now_ns);
@@ -405,7 +405,7 @@ static void each_flow_leaves_from_a_port_of_its_own(void **state)
     struct pony_packet_out out;
     uint32_t hints = 0;
     connect_slots(4);
-    for (uint8_t slot = 0; slot < 4; slot++) {
+    for (uint32_t slot = 0; slot < 4; slot++) {
         send_on(0, slot, 1);
         assert_true(pony_flows_next_packet(pair.ends[0].table, pair.now_ns, &out));
         assert_int_equal(out.head[5], PONY_WIRE_DATA);
