@@ -134,6 +134,30 @@ static void an_acknowledgement_waits_50_us_at_most(void **state)
     assert_true(pony_flows_next_deadline_ns(pair.ends[1].table) > pair.now_ns + DELAY_NS);
 }
 
+/* PX-25: neither round trip nor echo delay has the wait in it. */
+static void what_an_acknowledgement_waited_is_not_echoed(void **state)
+{
+    (void)state;
+
+    enum {
+        AT_ECHO_TS = 32,
+        AT_ECHO_DELAY = 36
+    };
+    struct flow_bytes bytes;
+    flow_pair_send(&pair, 0, 1);
+    move(1);
+    uint64_t arrived_ns = pair.now_ns;
+    pass(1, DELAY_NS + WHEEL_NS);
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    assert_int_equal(flow_bytes_type(&bytes), PONY_WIRE_ACK);
+    uint32_t echo_ts = base_load_u32(bytes.data + AT_ECHO_TS);
+    uint32_t echo_delay_ns = base_load_u32(bytes.data + AT_ECHO_DELAY);
+    uint32_t moved_by = echo_ts - (uint32_t)(arrived_ns >> PONY_WIRE_TS_SHIFT);
+    uint64_t held_ns = pair.now_ns - arrived_ns;
+    assert_in_range(moved_by, (DELAY_NS >> PONY_WIRE_TS_SHIFT) - 1, DELAY_NS >> PONY_WIRE_TS_SHIFT);
+    assert_in_range(echo_delay_ns, held_ns - DELAY_NS, held_ns - DELAY_NS + 128);
+}
+
 /* PX-25 */
 static void every_64th_packet_is_acknowledged_at_once(void **state)
 {
@@ -692,6 +716,7 @@ int main(void)
         CASE(a_batch_is_acknowledged_by_one_packet),
         CASE(an_acknowledgement_waits_for_data_that_carries_it),
         CASE(an_acknowledgement_waits_50_us_at_most),
+        CASE(what_an_acknowledgement_waited_is_not_echoed),
         CASE(every_64th_packet_is_acknowledged_at_once),
         CASE(every_128_kib_are_acknowledged_at_once),
         CASE(what_fills_a_hole_is_acknowledged_at_once),

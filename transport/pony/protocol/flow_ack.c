@@ -34,6 +34,7 @@ void pony_flow_note_echo(struct pony_flow *flow, const struct pony_arrival *arri
     flow->has_echo = true;
     flow->echo_ts = arrival->hdr->tx_ts;
     flow->echo_rx_ns = base_min_u64(arrival->in->rx_ns, arrival->now_ns);
+    flow->echo_done_ns = arrival->now_ns;
     flow->echo_hops = hops_of(arrival->in);
 }
 

@@ -21,6 +21,16 @@ void pony_flow_put_out(struct pony_flow_table *table, struct pony_packet_out *ou
     table->counters[PONY_FLOW_C_TX_BYTES] += out->head_len + out->payload_len;
 }
 
+/* How long what is echoed has waited on purpose, in units of time stamps: not for lack of anything. */
+static uint32_t waited_ts(const struct pony_flow *flow, uint64_t now_ns)
+{
+    if (!flow->owes_ack || flow->ack_due_ns <= flow->echo_done_ns) {
+        return 0;
+    }
+    uint64_t waited_ns = base_sub_sat_u64(now_ns, flow->echo_done_ns);
+    return (uint32_t)(base_min_u64(waited_ns, PONY_FLOW_ACK_DELAY_NS) >> PONY_WIRE_TS_SHIFT);
+}
+
 /* The header of a packet on a flow, but for lengths and SACK; takes the echo. PX-6, PX-7, PX-8 */
 void pony_flow_make_header(struct pony_flow *flow, enum pony_wire_type type, uint64_t now_ns,
                            struct pony_wire_hdr *hdr)
@@ -38,8 +48,10 @@ void pony_flow_make_header(struct pony_flow *flow, enum pony_wire_type type, uin
     hdr->echo_delay_ns = 0;
     hdr->hops = PONY_WIRE_HOPS_UNKNOWN;
     if (flow->has_echo) {
-        uint64_t delay_ns = base_sub_sat_u64(now_ns, flow->echo_rx_ns);
-        hdr->echo_ts = flow->echo_ts;
+        uint32_t waited = waited_ts(flow, now_ns);
+        uint64_t delay_ns =
+            base_sub_sat_u64(now_ns, flow->echo_rx_ns) - ((uint64_t)waited << PONY_WIRE_TS_SHIFT);
+        hdr->echo_ts = flow->echo_ts + waited;
         hdr->echo_delay_ns = (uint32_t)base_min_u64(delay_ns, UINT32_MAX);
         hdr->hops = flow->echo_hops;
         flow->has_echo = false;

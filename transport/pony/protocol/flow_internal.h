@@ -180,7 +180,8 @@ struct pony_flow {
     uint16_t n_ce;
     bool has_newest; /**< echo_ts is the newest time stamp seen */
     uint32_t echo_ts;
-    uint64_t echo_rx_ns;
+    uint64_t echo_rx_ns;   /**< when the packet arrived at the host */
+    uint64_t echo_done_ns; /**< when it had been worked on */
     /* The same counts as the peer reported them last. */
     uint8_t peer_n_dup;
     uint16_t peer_n_ce;
