@@ -51,6 +51,7 @@ class World:
         self.setup, self.mtu = setup, mtu
         self.is_two = setup == "two-host"
         self.processes = {}  # name: Popen
+        self.has_one_core = False  # what starts now shares core 0, unless there are two hosts
         self.names = {}  # "a", "b": namespace
         self.work = tempfile.mkdtemp(prefix=f"{PREFIX}.")
 
@@ -107,6 +108,8 @@ class World:
 
     def command(self, side, arguments):
         """The same on that host. ip-netns execs, so the process id is the program's."""
+        if self.has_one_core and not self.is_two:
+            arguments = ["taskset", "-c", "0", *arguments]
         if self.is_two:
             return ["ip", "netns", "exec", self.names[side], *arguments]
         return list(arguments)

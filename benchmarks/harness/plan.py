@@ -11,6 +11,13 @@ SECURED = ("pony-aes", "pony-chacha")
 POLICIES = ("pony-spin", "pony-block", "tcp-spin", "tcp-block")
 
 
+# Tests whose result is a rate per core: everything of a single host runs on one core. With a core to
+# spare, a system that spins there and one that sleeps could not be compared, and where the kernel puts
+# the processes would count for more than what they do. Two hosts fill both cores. The same for every
+# system.
+PER_CORE = ("rpc_rate", "rpc_bw", "scale")
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """One row of the table, before it is known for which system."""

@@ -13,6 +13,7 @@ import time
 
 from . import cpu
 from .hosts import Failed
+from .plan import PER_CORE
 
 # Limits raised for the tests with many connections; the same in every run.
 SNAPD_CONF = """[engine]
@@ -194,6 +195,7 @@ def run_libfabric(world, variant, timing):
 
 def run(world, build, variant, system, timing):
     """One measurement; whatever it started is gone afterwards."""
+    world.has_one_core = variant.test in PER_CORE and os.cpu_count() > 1
     try:
         if system == "ucx":
             return run_ucx(world, variant, timing)
