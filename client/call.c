@@ -100,10 +100,14 @@ static void free_call(struct snapi_call *call)
 static void run_callback(const struct snapi_call *call, const struct snap_result *result,
                          ProtobufCMessage *response)
 {
+    bool is_kept = false;
+    if (response != NULL) {
+        snapi_message_watch(response, &is_kept);
+    }
     if (call->typed != NULL) {
         call->method->done(call->typed, call->arg, result, response);
     }
-    if (response != NULL && !snapi_message_is_kept(response)) {
+    if (response != NULL && !is_kept) {
         snapi_arena_give(snapi_message_arena(response));
     }
 }

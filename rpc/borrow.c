@@ -3,17 +3,18 @@
 
 enum {
     TAG_SHIFT = 3,
-    VARINT_BYTES_MAX = 10
+    VARINT_BYTES_MAX = 10,
+    HEAD_BYTES_MAX = 5 /* of a tag or a length: what protobuf-c reads */
 };
 
 struct reader {
     const uint8_t *at, *end;
 };
 
-static bool read_varint(struct reader *from, uint64_t *value)
+static bool read_varint(struct reader *from, uint32_t bytes_max, uint64_t *value)
 {
     *value = 0;
-    for (uint32_t i = 0; i < VARINT_BYTES_MAX && from->at < from->end; i++) {
+    for (uint32_t i = 0; i < bytes_max && from->at < from->end; i++) {
         uint8_t byte = *from->at++;
         *value |= (uint64_t)(byte & 0x7f) << (7 * i);
         if ((byte & 0x80) == 0) {
@@ -38,7 +39,7 @@ static bool skip_value(struct reader *from, uint32_t wire_type)
     uint64_t ignored;
     switch (wire_type) {
     case PROTOBUF_C_WIRE_TYPE_VARINT:
-        return read_varint(from, &ignored);
+        return read_varint(from, VARINT_BYTES_MAX, &ignored);
     case PROTOBUF_C_WIRE_TYPE_64BIT:
         return skip(from, 8);
     case PROTOBUF_C_WIRE_TYPE_32BIT:
@@ -68,7 +69,8 @@ bool snapi_borrow_find(const ProtobufCMessageDescriptor *type, const uint8_t *da
         const uint8_t *begin = from.at;
         uint64_t tag;
         uint64_t bytes;
-        if (n == SNAPI_BORROW_FIELDS_MAX || !read_varint(&from, &tag) || tag > UINT32_MAX) {
+        if (n == SNAPI_BORROW_FIELDS_MAX || !read_varint(&from, HEAD_BYTES_MAX, &tag) ||
+            tag > UINT32_MAX) {
             return false;
         }
         if (borrow->field != NULL && tag >> TAG_SHIFT == found_tag >> TAG_SHIFT) {
@@ -80,7 +82,7 @@ bool snapi_borrow_find(const ProtobufCMessageDescriptor *type, const uint8_t *da
             }
             continue;
         }
-        if (!read_varint(&from, &bytes)) {
+        if (!read_varint(&from, HEAD_BYTES_MAX, &bytes)) {
             return false;
         }
         const uint8_t *value = from.at;

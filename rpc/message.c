@@ -12,13 +12,15 @@
 /* Lies right before an unpacked message, at the start of its arena. */
 struct message_head {
     struct snapi_arena *arena;
+    bool *is_kept; /* where keeping is noted; NULL: nobody asks, or it was */
     const ProtobufCFieldDescriptor *borrowed; /* lies where it arrived; NULL: none does */
-    uint8_t *own;                             /* room for it in the arena */
-    bool is_kept;
+    const uint8_t *data;                      /* there */
+    size_t len;
+    uint8_t *own; /* room for it in the arena */
 };
 
 enum {
-    HEAD_BYTES = 32, /* keeps the message 16-aligned */
+    HEAD_BYTES = 48, /* keeps the message 16-aligned */
     /* protobuf-c decodes nested messages by recursion and has no limit of its own; a level takes
      * about 1.2 KiB of stack. Every level allocates first, and that is where we look. */
     STACK_MAX_BYTES = 128 * 1024,
@@ -129,6 +131,8 @@ static ProtobufCMessage *unpack_borrowing(struct unpacking *u, ProtobufCAllocato
     if (message != NULL) {
         snapi_borrow_set(borrow, message);
         u->head->borrowed = borrow->field;
+        u->head->data = borrow->data;
+        u->head->len = borrow->len;
         u->head->own = own;
     }
     return message;
@@ -178,9 +182,10 @@ struct snapi_arena *snapi_message_arena(const ProtobufCMessage *message)
     return head_of(message)->arena;
 }
 
-bool snapi_message_is_kept(const ProtobufCMessage *message)
+void snapi_message_watch(ProtobufCMessage *message, bool *is_kept)
 {
-    return head_of(message)->is_kept;
+    *is_kept = false;
+    head_of(message)->is_kept = is_kept;
 }
 
 size_t snapi_message_size(const ProtobufCMessage *message)
@@ -199,12 +204,18 @@ void snap_message_keep(ProtobufCMessage *response)
         return;
     }
     struct message_head *head = head_of(response);
-    head->is_kept = true;
-    if (head->borrowed != NULL) {
-        ProtobufCBinaryData *bytes = snapi_borrow_field(head->borrowed, response);
-        memcpy(head->own, bytes->data, bytes->len);
+    if (head->is_kept != NULL) {
+        *head->is_kept = true;
+        head->is_kept = NULL;
+    }
+    if (head->borrowed == NULL) {
+        return;
+    }
+    ProtobufCBinaryData *bytes = snapi_borrow_field(head->borrowed, response);
+    head->borrowed = NULL;
+    if (bytes->data == head->data) { /* else the application has put something of its own there */
+        memcpy(head->own, head->data, head->len);
         bytes->data = head->own;
-        head->borrowed = NULL;
     }
 }
 

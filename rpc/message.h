@@ -57,7 +57,7 @@ struct snapi_unpack {
 /**
  * Decodes into the arena. On success the message and arena are one: give the arena back when the
  * message is done, or let the application do so with snap_message_free(); see
- * snapi_message_is_kept().
+ * snapi_message_watch().
  *
  * Errors  BASE_E_MALFORMED not a message of that type; BASE_E_LIMIT decoding would take too much
  *         memory or nests too deep; BASE_E_NOMEM. The arena stays the caller's
@@ -69,7 +69,11 @@ BASE_MUST_USE enum base_err snapi_message_unpack(struct snapi_arena *arena,
 /** The arena of an unpacked message. */
 struct snapi_arena *snapi_message_arena(const ProtobufCMessage *message);
 
-/** Whether the application took it with snap_message_keep(). */
-bool snapi_message_is_kept(const ProtobufCMessage *message);
+/**
+ * Notes in *is_kept, false at first, when the application takes the message with snap_message_keep().
+ * From then on the message is the application's, which may have freed it already: so the note lies
+ * with the caller, and must stay until the callback has returned.
+ */
+void snapi_message_watch(ProtobufCMessage *message, bool *is_kept);
 
 #endif

@@ -221,6 +221,46 @@ static void a_message_of_many_fields_is_not_walked_to_its_end(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void a_kept_message_may_be_freed_before_its_callback_returns(void **state)
+{
+    (void)state;
+    bool is_kept = true;
+    (void)put_bytes(TAG_PAYLOAD, LARGE, 'k');
+    Snaptest__Ping *ping = (Snaptest__Ping *)(uintptr_t)unpack_ping(true);
+    snapi_message_watch(&ping->base, &is_kept);
+    assert_false(is_kept);
+    snap_message_keep(&ping->base);
+    snap_message_free(&ping->base);
+    assert_true(is_kept);
+    arena = snapi_arena_take(pool); /* for the teardown */
+}
+
+static void keeping_leaves_alone_what_the_application_put_there(void **state)
+{
+    (void)state;
+    static uint8_t mine[4] = "mine";
+    (void)put_bytes(TAG_PAYLOAD, LARGE, 'k');
+    Snaptest__Ping *ping = (Snaptest__Ping *)(uintptr_t)unpack_ping(true);
+    ping->payload = (ProtobufCBinaryData){.data = mine, .len = 3 * LARGE};
+    snap_message_keep(&ping->base);
+    assert_ptr_equal(ping->payload.data, mine);
+}
+
+/* protobuf-c reads five bytes of a tag or a length. */
+static void an_overlong_length_is_refused_either_way(void **state)
+{
+    (void)state;
+    static const uint8_t head[] = {TAG_PAYLOAD, 0x80, 0x80, 0x81, 0x80, 0x80, 0x00};
+    memcpy(bytes, head, sizeof(head));
+    memset(bytes + sizeof(head), 'x', LARGE);
+    len = sizeof(head) + LARGE;
+    ProtobufCMessage *message;
+    for (int may_borrow = 0; may_borrow < 2; may_borrow++) {
+        assert_int_equal(unpack(&snaptest__ping__descriptor, may_borrow, &message),
+                         BASE_E_MALFORMED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +268,9 @@ int main(void)
         TEST(it_may_be_the_first_the_last_or_the_only_one),
         TEST(it_is_copied_where_borrowing_is_not_allowed_or_not_worth_it),
         TEST(a_kept_message_has_its_own_copy),
+        TEST(a_kept_message_may_be_freed_before_its_callback_returns),
+        TEST(keeping_leaves_alone_what_the_application_put_there),
+        TEST(an_overlong_length_is_refused_either_way),
         TEST(of_a_field_that_comes_twice_the_last_one_counts),
         TEST(an_optional_field_has_its_flag_and_other_kinds_are_copied),
         TEST(what_is_cut_off_malformed_or_unknown_is_not_borrowed),

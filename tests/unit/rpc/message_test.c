@@ -76,9 +76,11 @@ static void a_response_is_freed_by_itself_after_its_loop(void **state)
     ProtobufCMessage *message;
     assert_int_equal(unpack(&snaptest__ping__descriptor, "\x08\x07", 2, &message), BASE_OK);
     assert_ptr_equal(snapi_message_arena(message), arena);
-    assert_false(snapi_message_is_kept(message));
+    bool is_kept = true;
+    snapi_message_watch(message, &is_kept);
+    assert_false(is_kept);
     snap_message_keep(message);
-    assert_true(snapi_message_is_kept(message));
+    assert_true(is_kept);
     snapi_arena_pool_close(pool);
     assert_int_equal(((Snaptest__Ping *)message)->number, 7);
     snap_message_free(message);
