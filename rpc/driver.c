@@ -209,18 +209,20 @@ static bool is_over(struct snap_loop *loop, const struct snapi_drive *drive)
 
 void snapi_drive(struct snap_loop *loop, struct snapi_drive *drive)
 {
-    loop->is_asleep = false; /* of the application's own loop, if it has one */
+    loop->is_asleep = false;      /* of the application's own loop, if it has one */
+    loop->spin.idle_since_ns = 0; /* the time between two drives was not ours */
     bool must_look = true;
     for (;;) {
         uint32_t n = snapi_iterate(loop, must_look);
         drive->n_done += n;
         must_look = false;
+        if (n > 0) {
+            spin_paid(&loop->spin);
+        }
         if (is_over(loop, drive)) {
             return;
         }
-        if (n > 0) {
-            spin_paid(&loop->spin);
-        } else if (!spin(loop)) {
+        if (n == 0 && !spin(loop)) {
             sleep_as_driver(loop, base_min_u64(drive->deadline_ns, snapi_owner_next_due_ns(loop)));
             must_look = true;
         }
