@@ -480,6 +480,18 @@ static void asleep_without_a_wish_it_is_deaf_to_sent_alone(void **state)
     assert_int_equal(atomic_load(how), SHM_CLIENT_ASLEEP_ALL);
 }
 
+static void asleep_it_looks_again_for_much_memory_that_is_out(void **state)
+{
+    struct port_rig *rig = *state;
+    struct port_events e = {0};
+    port_rig_open(rig, &e);
+    assert_true(ops->arm(rig->transport));
+    assert_true(ops->next_deadline_ns(rig->transport) > rig->now_ns + PONY_PORT_TX_IDLE_NS);
+    rig->port->tx_bytes += PONY_PORT_TX_KEEP_BYTES + 1;
+    assert_true(ops->next_deadline_ns(rig->transport) <= rig->now_ns + PONY_PORT_TX_IDLE_NS);
+    rig->port->tx_bytes -= PONY_PORT_TX_KEEP_BYTES + 1;
+}
+
 static void connecting_while_down_closes_in_the_next_poll(void **state)
 {
     struct port_rig *rig = *state;
@@ -571,6 +583,7 @@ int main(void)
         CASE(snapd_is_woken_only_when_it_sleeps),
         CASE(armed_it_is_woken_and_with_work_it_refuses_to_sleep),
         CASE(asleep_without_a_wish_it_is_deaf_to_sent_alone),
+        CASE(asleep_it_looks_again_for_much_memory_that_is_out),
         CASE(connecting_while_down_closes_in_the_next_poll),
         CASE(connecting_while_trying_opens_once_attached),
         CASE(destroying_with_everything_open_frees_all),

@@ -216,6 +216,10 @@ static uint64_t next_deadline_ns(const struct snapi_transport *transport)
     }
     if (port->link == PONY_LINK_UP) {
         deadline = base_min_u64(deadline, pony_port_tx_trim_ns(&port->tx, port->now_ns));
+        if (port->tx_bytes > PONY_PORT_TX_KEEP_BYTES) {
+            /* SENT alone does not wake us, but so much is to go back to the system. */
+            deadline = base_min_u64(deadline, port->now_ns + PONY_PORT_TX_IDLE_NS);
+        }
     }
     return deadline;
 }
