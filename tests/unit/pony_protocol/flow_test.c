@@ -661,7 +661,61 @@ static void timeouts_in_a_row_change_the_path(void **state)
     assert_true(pony_flows_next_packet(pair.ends[0].table, pair.now_ns, &out));
     assert_int_equal(out.src_port_hint, 0);
     flow_pair_wait(&pair, BASE_NS_PER_S, false);
-    assert_true(flow_pair_count(&pair, 0, "repathed") > 0);
+    uint64_t repathed = flow_pair_count(&pair, 0, "repathed");
+    assert_true(repathed > 0);
+    while (!pony_flows_next_packet(pair.ends[0].table, pair.now_ns, &out)) {
+        pair.now_ns += BASE_NS_PER_MS;
+        pony_flows_on_time(pair.ends[0].table, pair.now_ns);
+    }
+    /* One on each time: all ports have their turn. */
+    assert_int_equal(out.src_port_hint, flow_pair_count(&pair, 0, "repathed"));
+}
+
+/* PX-34 */
+static void duplicates_in_a_row_change_the_path_of_acknowledgements(void **state)
+{
+    (void)state;
+    struct flow_bytes first;
+    struct flow_bytes second;
+    struct pony_packet_out out;
+    flow_pair_send(&pair, 0, 1);
+    assert_true(flow_pair_take(&pair, 0, &first));
+    flow_pair_send(&pair, 0, 1);
+    assert_true(flow_pair_take(&pair, 0, &second));
+    for (int i = 0; i < 3; i++) {
+        flow_pair_give(&pair, 1, &first);
+    }
+    flow_pair_give(&pair, 1, &second); /* something new between: the count begins again */
+    for (int i = 0; i < 2; i++) {
+        flow_pair_give(&pair, 1, &first);
+    }
+    assert_int_equal(flow_pair_count(&pair, 1, "repathed"), 0);
+    flow_pair_give(&pair, 1, &first);
+    assert_int_equal(flow_pair_count(&pair, 1, "repathed"), 1);
+    pair.now_ns += BASE_NS_PER_MS;
+    pony_flows_on_time(pair.ends[1].table, pair.now_ns);
+    assert_true(pony_flows_next_packet(pair.ends[1].table, pair.now_ns, &out));
+    assert_int_equal(out.src_port_hint, 1);
+}
+
+/* PX-34 */
+static void probes_without_an_answer_change_the_path(void **state)
+{
+    (void)state;
+    struct pony_packet_out out;
+    uint64_t end_ns = pair.now_ns + pair.ends[0].config.dead_ns;
+    pony_flow_add_user(pair.ends[0].flow);
+    out.src_port_hint = 0;
+    while (flow_pair_count(&pair, 0, "repathed") == 0 && pair.now_ns < end_ns) {
+        assert_int_equal(out.src_port_hint, 0);
+        pair.now_ns += BASE_NS_PER_MS;
+        pony_flows_on_time(pair.ends[0].table, pair.now_ns);
+        while (pony_flows_next_packet(pair.ends[0].table, pair.now_ns, &out)) {
+        }
+    }
+    assert_int_equal(out.src_port_hint, 1);
+    assert_true(flow_pair_count(&pair, 0, "tx_probes") >= 3);
+    assert_int_equal(flow_pair_count(&pair, 0, "timeouts"), 0);
 }
 
 static void bad_configurations_are_refused(void **state)
@@ -745,6 +799,8 @@ int main(void)
         CASE(shutdown_tells_the_peer_and_nobody_here),
         CASE(waiting_at_the_peer_is_told_apart_from_the_network),
         CASE(timeouts_in_a_row_change_the_path),
+        CASE(duplicates_in_a_row_change_the_path_of_acknowledgements),
+        CASE(probes_without_an_answer_change_the_path),
         CASE(bad_configurations_are_refused),
         CASE(status_shows_the_flow),
     };

@@ -271,6 +271,9 @@ void pony_flow_emit_probe(struct pony_flow *flow, uint64_t now_ns, struct pony_p
     flow->needs_probe = false;
     flow->probe_sent_ns = now_ns;
     flow->n_probes++;
+    if (flow->n_probes % PONY_FLOW_REPATH_AFTER == 0) { /* PX-34 */
+        pony_flow_repath(flow);
+    }
     flow->n_silent++;
     pony_flow_owe(flow, now_ns);
     pony_flow_make_header(flow, PONY_WIRE_PROBE, now_ns, &hdr);

@@ -109,6 +109,7 @@ enum {
     PONY_FLOW_HELLO_FULL = 2,      /**< HELLOs of full size before 1200 bytes are tried */
     PONY_FLOW_COOKIES_AT_ONCE = 4, /**< HELLOs that do not wait for their time, with new cookies */
     PONY_FLOW_SILENT_MIN = 3,      /**< unanswered attempts before a flow may be called dead */
+    PONY_FLOW_REPATH_AFTER = 3,    /**< timeouts, probes or duplicates in a row. PX-34 */
     PONY_FLOW_REO_MAX = 8          /**< reordering guard: 1..8 quarters of srtt */
 };
 
@@ -199,7 +200,8 @@ struct pony_flow {
     enum shm_reason doubt; /**< what the hint said; SHM_REASON_NONE: nothing */
     uint32_t reo_quarters;
     uint32_t reo_quiet; /**< losses since the guard was last too short */
-    uint16_t path;      /**< src_port_hint; 0 until timeouts suggest another one */
+    uint16_t path;      /**< src_port_hint; the first by the slot, others when that seems broken */
+    uint8_t n_again;    /**< duplicates received in a row */
 
     double window_pkts; /**< congestion control's last word */
     uint64_t sent_pkts, received_pkts, resent_pkts, timeouts, duplicates, dropped;
@@ -348,6 +350,9 @@ void pony_flow_arm(struct pony_flow *flow, uint64_t deadline_ns);
 void pony_flow_owe(struct pony_flow *flow, uint64_t now_ns);
 /** Sends a PROBE at the next occasion. */
 void pony_flow_probe(struct pony_flow *flow);
+
+/** What is sent from here on takes another path, if the device has several. PX-34 */
+void pony_flow_repath(struct pony_flow *flow);
 uint64_t pony_flow_reo_ns(const struct pony_flow *flow);
 
 #endif

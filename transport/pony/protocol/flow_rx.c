@@ -33,9 +33,14 @@ static bool is_new(struct pony_flow *flow, const struct pony_arrival *arrival,
         pony_flow_count(table, PONY_FLOW_C_RX_DUPLICATES);
         flow->duplicates++;
         flow->n_dup++;
+        if (++flow->n_again == PONY_FLOW_REPATH_AFTER) { /* PX-34: what we say does not get there */
+            flow->n_again = 0;
+            pony_flow_repath(flow);
+        }
         pony_flow_note_echo(flow, arrival);
         return false;
     case PONY_RECV_NEW:
+        flow->n_again = 0;
         break;
     }
     return true;

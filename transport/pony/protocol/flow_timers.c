@@ -31,6 +31,13 @@ void pony_flow_probe(struct pony_flow *flow)
     pony_flow_activate(flow);
 }
 
+/* One on, so that in turn all ports that the device has are tried. PX-34 */
+void pony_flow_repath(struct pony_flow *flow)
+{
+    flow->path++;
+    pony_flow_count(flow->table, PONY_FLOW_C_REPATHED);
+}
+
 /* PX-28: a quarter of srtt, more where packets proved to be overtaken. */
 uint64_t pony_flow_reo_ns(const struct pony_flow *flow)
 {
@@ -124,9 +131,8 @@ static void on_timeout(struct pony_flow *flow, uint64_t now_ns)
     struct pony_cc_loss loss = {.now_ns = now_ns, .srtt_ns = flow->rtt.srtt_ns, .n_lost = 1};
     table->config.cc->on_timeout(flow->cc_state, &loss, flow->rtt.n_backoff);
     flow->window_pkts = table->config.cc->window_pkts(flow->cc_state);
-    if (flow->rtt.n_backoff % 3 == 0) { /* PX-34: perhaps it is the path */
-        flow->path = (uint16_t)base_rng_u64(&table->rng);
-        pony_flow_count(table, PONY_FLOW_C_REPATHED);
+    if (flow->rtt.n_backoff % PONY_FLOW_REPATH_AFTER == 0) { /* PX-34: perhaps it is the path */
+        pony_flow_repath(flow);
     }
     pony_flow_activate(flow);
 }
