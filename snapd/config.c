@@ -51,6 +51,7 @@ static const struct snapd_value_rule rules[] = {
      SNAPD_NAME_MAX, NULL},
     {"engine", "packet_checksum", SNAPD_VALUE_NAME, FIELD(packet_checksum), 0, 0, checksums},
     {"engine", "segmentation", SNAPD_VALUE_NAME, FIELD(has_segmentation), 0, 0, switches},
+    {"engine", "source_ports", SNAPD_VALUE_U32, FIELD(n_source_ports), 1, 16, NULL},
     {"engine", "socket_buffer", SNAPD_VALUE_BYTES, FIELD(socket_buffer_bytes), KIB(64), GIB(1),
      NULL},
 
@@ -110,6 +111,7 @@ void snapd_config_init(struct snapd_config *config)
         .idle_ns = SEC(60),
         .packet_checksum = SNAPD_CHECKSUM_HEADER,
         .has_segmentation = 1,
+        .n_source_ports = 4,
         .socket_buffer_bytes = MIB(8),
         .security_mode = PONY_SECURITY_PLAIN,
         .peers = "address",

@@ -4,12 +4,20 @@
 
 #include "snapd/device/device.h"
 
+enum {
+    SNAPD_UDP_PORTS_MAX = 16 /**< sockets of one device */
+};
+
 /**
- * UDP device: one socket per engine, IPv6 dual-stack where the host has it.
+ * UDP device: one socket per engine that peers know, IPv6 dual-stack where the host has it, and a few
+ * at its side, of other ports, so that packets can take other paths.
  *
  * Shape    sends runs of equal packets to one peer as one segmented datagram (UDP_SEGMENT), several
  *          of those in one sendmmsg; receives into 64 KB buffers that the kernel filled with runs
  *          of packets (UDP_GRO). A kernel without either falls back to single datagrams, and says so.
+ * Ports    a packet leaves from port src_port_hint % n_ports; 0 is the main one. Side sockets only send:
+ *          peers answer to the main port, but for RESETs to what they do not know, and ICMP errors.
+ *          Therefore one is read 10 ms after it sent, not each time: a deadline of the device
  * Full     what the socket does not take at once is copied aside (64 packets at most); room() is
  *          0 until it is gone
  * Too big  a packet that exceeds the path's MTU is sent in fragments: slow, counted, but it arrives;
@@ -20,6 +28,7 @@ struct snapd_udp_config {
     const char *listen;    /**< "*:4741", "10.0.0.1:4741", "[::1]:0" */
     uint16_t port_offset;  /**< added to a port that is not 0: the engine's number */
     bool has_segmentation; /**< try UDP_SEGMENT and UDP_GRO */
+    uint32_t n_ports;      /**< source ports in all, at most SNAPD_UDP_PORTS_MAX; 0 is 1 */
     uint64_t buffer_bytes; /**< SO_SNDBUF, SO_RCVBUF */
     uint32_t mtu_bytes;    /**< of the engine's packets: room() is what one datagram takes; 0: not
                                 known */

@@ -18,12 +18,14 @@ enum {
     UDP_UNREACHABLE_MAX = 16,
     UDP_TOO_LONG_MAX = 16,
     UDP_CONTROL_BYTES = 192,
-    UDP_TX_CONTROL_BYTES = 64, /**< CMSG_SPACE(uint16_t) + CMSG_SPACE(struct in6_pktinfo) */
-    UDP_SOURCES = 256          /**< a power of two */
+    UDP_TX_CONTROL_BYTES = 64,  /**< CMSG_SPACE(uint16_t) + CMSG_SPACE(struct in6_pktinfo) */
+    UDP_SOURCES = 256,          /**< a power of two */
+    UDP_SIDE_WAIT_NS = 10000000 /**< how long after it sent a side socket is read */
 };
 
 struct udp_counters {
     uint64_t sent_pkts, sent_datagrams, send_calls, stashed_pkts, dropped_pkts, fragmented_pkts;
+    uint64_t side_pkts, side_datagrams; /**< sent from side ports, received there */
     uint64_t received_pkts, received_datagrams, receive_calls, truncated, unreachable;
 };
 
@@ -35,13 +37,13 @@ union udp_name {
 
 /** Which of our addresses a peer reached last: it takes answers from that one only. */
 struct udp_source {
-    struct pony_addr peer; /**< udp_port 0: empty */
+    struct pony_addr peer; /**< udp_port 0: whichever of the host's */
     uint8_t ip[16];
 };
 
-/** A run of packets that leaves as one datagram. */
+/** A run of packets that leaves as one datagram, from fds[port]. */
 struct udp_run {
-    uint32_t first, n;
+    uint32_t first, n, port;
 };
 
 struct udp_tx {
@@ -78,7 +80,10 @@ struct udp_too_long {
 
 struct snapd_udp {
     struct snapd_dev dev;
-    int fd;
+    int fds[SNAPD_UDP_PORTS_MAX]; /**< [0] the main one, that peers know; -1: none */
+    uint32_t n_ports;
+    uint32_t side_used;   /**< bit i: fds[i] sent since it was read last */
+    uint64_t side_due_ns; /**< when those are read; UINT64_MAX: there are none */
     bool is_v6;
     bool is_wildcard; /**< bound to no address: which one we send from is told by `sources` */
     bool has_gso, has_gro;
@@ -103,12 +108,16 @@ uint32_t udp_room(struct snapd_dev *dev, uint64_t now_ns);
 void udp_send(struct snapd_dev *dev, const struct pony_packet_out *packets, uint32_t n,
               uint64_t now_ns);
 
-/** Empties the socket's error queue into `unreachable`. */
-void udp_drain_errors(struct snapd_udp *udp);
+/** Opens, binds and prepares the sockets. Errors  as of snapd_udp_create */
+BASE_MUST_USE enum base_err udp_open(const struct snapd_udp_config *config, struct snapd_udp *udp);
+
+/** Empties the error queue of fds[port] into `unreachable`. */
+void udp_drain_errors(struct snapd_udp *udp, uint32_t port);
 void udp_add_unreachable(struct snapd_udp *udp, const struct pony_addr *to);
 
-/** Where the address that a peer reached us at is kept. */
-struct udp_source *udp_source_slot(struct snapd_udp *udp, const struct pony_addr *peer);
+/** Which of our addresses a peer reached, or its host from another port; NULL: not known. */
+const struct udp_source *udp_find_source(const struct snapd_udp *udp, const struct pony_addr *peer);
+void udp_forget_source(struct snapd_udp *udp, const struct pony_addr *peer);
 
 /** Returns the length of the name. */
 socklen_t udp_name_from(const struct snapd_udp *udp, const struct pony_addr *addr,

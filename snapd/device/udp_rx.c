@@ -58,9 +58,11 @@ static bool is_unreachable(struct msghdr *msg)
     return false;
 }
 
-void udp_drain_errors(struct snapd_udp *udp)
+void udp_drain_errors(struct snapd_udp *udp, uint32_t port)
 {
-    udp->may_have_errors = false;
+    if (port == 0) {
+        udp->may_have_errors = false;
+    }
     for (uint32_t i = 0; i < ERRORS_PER_DRAIN; i++) {
         union udp_name name;
         _Alignas(16) uint8_t control[256];
@@ -74,7 +76,7 @@ void udp_drain_errors(struct snapd_udp *udp)
             .msg_control = control,
             .msg_controllen = sizeof(control),
         };
-        if (recvmsg(udp->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+        if (recvmsg(udp->fds[port], &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
             return;
         }
         if (msg.msg_namelen > 0 && is_unreachable(&msg)) {
@@ -82,7 +84,10 @@ void udp_drain_errors(struct snapd_udp *udp)
             udp_add_unreachable(udp, &to);
         }
     }
-    udp->may_have_errors = true;
+    /* What is left on a side socket shows as the result of its next call. */
+    if (port == 0) {
+        udp->may_have_errors = true;
+    }
 }
 
 static void prepare(struct snapd_udp *udp)
@@ -102,16 +107,49 @@ static void prepare(struct snapd_udp *udp)
     }
 }
 
-struct udp_source *udp_source_slot(struct snapd_udp *udp, const struct pony_addr *peer)
+static uint32_t source_slot(const struct pony_addr *peer)
 {
-    return &udp->sources[base_hash64(0, peer, sizeof(*peer)) & (UDP_SOURCES - 1)];
+    return base_hash64(0, peer, sizeof(*peer)) & (UDP_SOURCES - 1);
 }
 
+static struct pony_addr any_port(const struct pony_addr *peer)
+{
+    struct pony_addr host = *peer;
+    host.udp_port = 0;
+    return host;
+}
+
+const struct udp_source *udp_find_source(const struct snapd_udp *udp, const struct pony_addr *peer)
+{
+    const struct udp_source *source = &udp->sources[source_slot(peer)];
+    if (pony_addr_equal(&source->peer, peer)) {
+        return source;
+    }
+    const struct pony_addr host = any_port(peer);
+    source = &udp->sources[source_slot(&host)];
+    return pony_addr_equal(&source->peer, &host) ? source : NULL;
+}
+
+static void put_source(struct snapd_udp *udp, const struct pony_addr *peer, const void *ip)
+{
+    struct udp_source *source = &udp->sources[source_slot(peer)];
+    source->peer = *peer;
+    memcpy(source->ip, ip, sizeof(source->ip));
+}
+
+void udp_forget_source(struct snapd_udp *udp, const struct pony_addr *peer)
+{
+    const struct pony_addr host = any_port(peer);
+    udp->sources[source_slot(peer)] = (struct udp_source){.peer.udp_port = 0};
+    udp->sources[source_slot(&host)] = (struct udp_source){.peer.udp_port = 0};
+}
+
+/* For the host as well: what its side ports send is answered to its main port. */
 static void note_source(struct snapd_udp *udp, const void *ip)
 {
-    struct udp_source *source = udp_source_slot(udp, &udp->rx.from);
-    source->peer = udp->rx.from;
-    memcpy(source->ip, ip, sizeof(source->ip));
+    const struct pony_addr host = any_port(&udp->rx.from);
+    put_source(udp, &udp->rx.from, ip);
+    put_source(udp, &host, ip);
 }
 
 /* What came with a control message about the address that was reached. True: it was that. */
@@ -176,18 +214,19 @@ static void open_buffer(struct snapd_udp *udp)
     }
 }
 
-static bool refill(struct snapd_udp *udp)
+static bool fill(struct snapd_udp *udp, uint32_t port)
 {
     struct udp_rx *rx = &udp->rx;
+    int fd = udp->fds[port];
     prepare(udp);
     rx->n = 0;
     rx->idx = 0;
     udp->counters.receive_calls++;
-    int got = recvmmsg(udp->fd, rx->msgs, UDP_RX_BUFFERS, MSG_DONTWAIT, NULL);
+    int got = recvmmsg(fd, rx->msgs, UDP_RX_BUFFERS, MSG_DONTWAIT, NULL);
     if (got < 0 && errno != EAGAIN && errno != EINTR) {
         /* An ICMP error shows up once as the result of whatever call comes next. */
-        udp_drain_errors(udp);
-        got = recvmmsg(udp->fd, rx->msgs, UDP_RX_BUFFERS, MSG_DONTWAIT, NULL);
+        udp_drain_errors(udp, port);
+        got = recvmmsg(fd, rx->msgs, UDP_RX_BUFFERS, MSG_DONTWAIT, NULL);
     }
     if (got <= 0) {
         return false;
@@ -198,12 +237,35 @@ static bool refill(struct snapd_udp *udp)
     return true;
 }
 
+/* Of the side sockets that are due; each is asked until it has nothing more. */
+static bool fill_from_side(struct snapd_udp *udp)
+{
+    while (udp->side_used != 0) {
+        uint32_t port = (uint32_t)__builtin_ctz(udp->side_used);
+        if (fill(udp, port)) {
+            udp->counters.side_datagrams += udp->rx.n;
+            return true;
+        }
+        udp->side_used &= udp->side_used - 1;
+    }
+    udp->side_due_ns = UINT64_MAX;
+    return false;
+}
+
+static bool refill(struct snapd_udp *udp, uint64_t now_ns)
+{
+    if (now_ns >= udp->side_due_ns && fill_from_side(udp)) {
+        return true;
+    }
+    return fill(udp, 0);
+}
+
 uint32_t udp_receive(struct snapd_dev *dev, struct pony_packet_in *packets, uint32_t max,
                      uint64_t now_ns)
 {
     struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
     struct udp_rx *rx = &udp->rx;
-    if (rx->idx == rx->n && !refill(udp)) {
+    if (rx->idx == rx->n && !refill(udp, now_ns)) {
         return 0;
     }
     uint32_t n = 0;

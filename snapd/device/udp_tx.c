@@ -34,18 +34,24 @@ static uint32_t packet_len(const struct pony_packet_out *p)
     return p->head_len + p->payload_len;
 }
 
-/* How many packets from the first on may leave as one datagram: same peer, same size, but for the
- * last, which may be shorter. */
+static uint32_t port_of(const struct snapd_udp *udp, const struct pony_packet_out *p)
+{
+    return p->src_port_hint == 0 ? 0 : p->src_port_hint % udp->n_ports;
+}
+
+/* How many packets from the first on may leave as one datagram: same peer, same port of ours, same
+ * size, but for the last, which may be shorter. */
 static uint32_t run_length(const struct snapd_udp *udp, const struct pony_packet_out *p, uint32_t n)
 {
     uint32_t size = packet_len(p);
+    uint32_t port = port_of(udp, p);
     uint32_t max = udp->has_gso ? base_min_u32(n, UDP_TX_SEGMENTS) : 1;
     uint32_t bytes = size;
     uint32_t i = 1;
     for (; i < max; i++) {
         uint32_t next = packet_len(&p[i]);
         if (next > size || next == 0 || bytes + next > UDP_TX_BYTES ||
-            !pony_addr_equal(&p[i].to, &p[0].to)) {
+            !pony_addr_equal(&p[i].to, &p[0].to) || port_of(udp, &p[i]) != port) {
             break;
         }
         bytes += next;
@@ -81,10 +87,10 @@ static void add_control(struct msghdr *msg, int level, int type, const void *dat
 
 /* Answers leave from the address that the peer knows us by, not from the one that the kernel would
  * choose on a host with several. */
-static void add_source(struct snapd_udp *udp, struct msghdr *msg, const struct pony_addr *to)
+static void add_source(const struct snapd_udp *udp, struct msghdr *msg, const struct pony_addr *to)
 {
-    const struct udp_source *source = udp_source_slot(udp, to);
-    if (!udp->is_wildcard || !pony_addr_equal(&source->peer, to)) {
+    const struct udp_source *source = udp->is_wildcard ? udp_find_source(udp, to) : NULL;
+    if (source == NULL) {
         return;
     }
     if (udp->is_v6) {
@@ -110,7 +116,8 @@ static uint32_t build(struct snapd_udp *udp, const struct pony_packet_out *packe
     uint32_t n_iov = 0;
     for (uint32_t at = 0; at < n; at += tx->runs[n_runs++].n) {
         uint32_t len = run_length(udp, &packets[at], n - at);
-        tx->runs[n_runs] = (struct udp_run){.first = at, .n = len};
+        tx->runs[n_runs] =
+            (struct udp_run){.first = at, .n = len, .port = port_of(udp, &packets[at])};
         uint32_t first_iov = n_iov;
         for (uint32_t i = 0; i < len; i++) {
             n_iov += add_iov(&tx->iov[n_iov], &packets[at + i]);
@@ -133,22 +140,22 @@ static uint32_t build(struct snapd_udp *udp, const struct pony_packet_out *packe
 }
 
 /* Lets IP cut datagrams into fragments, or forbids it again. */
-static void set_fragments(const struct snapd_udp *udp, bool may)
+static void set_fragments(const struct snapd_udp *udp, int fd, bool may)
 {
     int v4 = may ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO;
-    (void)setsockopt(udp->fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
+    (void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
     if (udp->is_v6) {
         int v6 = may ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_DO;
-        (void)setsockopt(udp->fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
     }
 }
 
-static enum sent send_one(struct snapd_udp *udp, const struct msghdr *msg)
+static enum sent send_one(struct snapd_udp *udp, uint32_t port, const struct msghdr *msg)
 {
     /* More than once: an ICMP error for an earlier packet shows up as the result of a later call. */
     for (int i = 0; i < 3; i++) {
         udp->counters.send_calls++;
-        if (sendmsg(udp->fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+        if (sendmsg(udp->fds[port], msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
             udp->counters.sent_datagrams++;
             return SENT;
         }
@@ -160,7 +167,7 @@ static enum sent send_one(struct snapd_udp *udp, const struct msghdr *msg)
             return SENT_NOT;
         }
         int cause = errno;
-        udp_drain_errors(udp);
+        udp_drain_errors(udp, port);
         errno = cause;
     }
     return SENT_NOT;
@@ -181,7 +188,7 @@ static void add_too_long(struct snapd_udp *udp, const struct pony_packet_out *p)
     }
 }
 
-static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out *p)
+static enum sent send_packet(struct snapd_udp *udp, uint32_t port, const struct pony_packet_out *p)
 {
     struct iovec iov[2];
     union udp_name name;
@@ -192,12 +199,12 @@ static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out
                          .msg_iovlen = add_iov(iov, p),
                          .msg_control = control};
     add_source(udp, &msg, &p->to);
-    enum sent sent = send_one(udp, &msg);
+    enum sent sent = send_one(udp, port, &msg);
     if (sent == SENT_NOT && errno != EMSGSIZE && msg.msg_controllen > 0) {
         /* That address may be ours no more. */
-        *udp_source_slot(udp, &p->to) = (struct udp_source){.peer.udp_port = 0};
+        udp_forget_source(udp, &p->to);
         msg.msg_controllen = 0;
-        sent = send_one(udp, &msg);
+        sent = send_one(udp, port, &msg);
     }
     bool is_too_long = sent == SENT_NOT && errno == EMSGSIZE;
     if (is_too_long) {
@@ -205,10 +212,10 @@ static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out
     }
     if (is_too_long && !p->is_whole) {
         udp->counters.fragmented_pkts++;
-        set_fragments(udp, true);
-        sent = send_one(udp, &msg);
+        set_fragments(udp, udp->fds[port], true);
+        sent = send_one(udp, port, &msg);
         int cause = errno;
-        set_fragments(udp, false);
+        set_fragments(udp, udp->fds[port], false);
         errno = cause;
     }
     if (sent == SENT_NOT) {
@@ -222,15 +229,15 @@ static enum sent send_packet(struct snapd_udp *udp, const struct pony_packet_out
 
 /* A datagram that failed: its packets one by one. Returns how many are done with; fewer than n
  * when the socket is full. */
-static uint32_t send_singly(struct snapd_udp *udp, const struct pony_packet_out *packets,
-                            uint32_t n)
+static uint32_t send_singly(struct snapd_udp *udp, const struct udp_run *run,
+                            const struct pony_packet_out *packets)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        if (send_packet(udp, &packets[i]) == SENT_LATER) {
+    for (uint32_t i = 0; i < run->n; i++) {
+        if (send_packet(udp, run->port, &packets[run->first + i]) == SENT_LATER) {
             return i;
         }
     }
-    return n;
+    return run->n;
 }
 
 /* What to do about the datagram that sendmmsg refused. Returns how many of its packets are done
@@ -254,30 +261,63 @@ static uint32_t after_refusal(struct snapd_udp *udp, const struct udp_run *run,
                   udp->address);
     }
     if (errno != EMSGSIZE && errno != EINVAL && errno != EIO && errno != EINTR) {
-        udp_drain_errors(udp);
+        udp_drain_errors(udp, run->port);
     }
-    return send_singly(udp, packets + run->first, run->n);
+    return send_singly(udp, run, packets);
+}
+
+/* Its socket is to be read soon: a RESET, or an ICMP error, may come there. */
+static void note_side(struct snapd_udp *udp, const struct udp_run *run, uint32_t n, uint64_t now_ns)
+{
+    if (run->port == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        udp->counters.side_pkts += run[i].n;
+    }
+    udp->side_used |= 1u << run->port;
+    udp->side_due_ns = base_min_u64(udp->side_due_ns, now_ns + UDP_SIDE_WAIT_NS);
+}
+
+/* How many runs from the first on leave from the same port. */
+static uint32_t same_port(const struct udp_run *runs, uint32_t n)
+{
+    uint32_t i = 1;
+    while (i < n && runs[i].port == runs[0].port) {
+        i++;
+    }
+    return i;
 }
 
 /* Sends from the front; returns how many packets are done with, fewer than n when the socket is
  * full. */
-static uint32_t send_some(struct snapd_udp *udp, const struct pony_packet_out *packets, uint32_t n)
+static uint32_t send_some(struct snapd_udp *udp, const struct pony_packet_out *packets, uint32_t n,
+                          uint64_t now_ns)
 {
     uint32_t n_runs = build(udp, packets, n);
     uint32_t at = 0;
     while (at < n_runs) {
+        struct udp_run *run = &udp->tx.runs[at];
+        uint32_t n_same = same_port(run, n_runs - at);
         udp->counters.send_calls++;
-        int sent = sendmmsg(udp->fd, &udp->tx.msgs[at], n_runs - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        int sent =
+            sendmmsg(udp->fds[run->port], &udp->tx.msgs[at], n_same, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent > 0) {
+            note_side(udp, run, (uint32_t)sent, now_ns);
             at += (uint32_t)sent;
             udp->counters.sent_datagrams += (uint32_t)sent;
             continue;
         }
-        const struct udp_run *run = &udp->tx.runs[at];
+        if (errno == EAGAIN && run->port != 0) {
+            /* Only the main socket tells when there is room again. */
+            run->port = 0;
+            continue;
+        }
         uint32_t done = after_refusal(udp, run, packets);
         if (done < run->n) {
             return run->first + done;
         }
+        note_side(udp, run, 1, now_ns);
         at++;
     }
     return n;
@@ -306,11 +346,11 @@ static void stash(struct snapd_udp *udp, const struct pony_packet_out *packets, 
 
 uint32_t udp_room(struct snapd_dev *dev, uint64_t now_ns)
 {
-    (void)now_ns;
     struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
     struct udp_tx *tx = &udp->tx;
     if (tx->stash_at < tx->stash_n) {
-        tx->stash_at += send_some(udp, tx->stash + tx->stash_at, tx->stash_n - tx->stash_at);
+        tx->stash_at +=
+            send_some(udp, tx->stash + tx->stash_at, tx->stash_n - tx->stash_at, now_ns);
     }
     return tx->stash_at < tx->stash_n ? 0 : udp->batch_pkts;
 }
@@ -318,11 +358,10 @@ uint32_t udp_room(struct snapd_dev *dev, uint64_t now_ns)
 void udp_send(struct snapd_dev *dev, const struct pony_packet_out *packets, uint32_t n,
               uint64_t now_ns)
 {
-    (void)now_ns;
     struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
     n = base_min_u32(n, PONY_TX_BATCH_MAX);
     udp->counters.sent_pkts += n;
-    uint32_t done = send_some(udp, packets, n);
+    uint32_t done = send_some(udp, packets, n, now_ns);
     if (done < n) {
         stash(udp, packets + done, n - done);
     }

@@ -118,6 +118,18 @@ bool hosts_add_address(const struct hosts *hosts, int host, const char *address)
     return ip(hosts->ns_fd[host], command);
 }
 
+bool hosts_swallow_port(const struct hosts *hosts, int host, int udp_port)
+{
+    /* By a rule of the other host, which must come before that for its own addresses. */
+    int other = hosts->ns_fd[1 - host];
+    char rule[128];
+    (void)snprintf(rule, sizeof(rule),
+                   "rule add pref 10 from 10.213.0.%d iif wire ipproto udp sport %d blackhole",
+                   host + 1, udp_port);
+    return ip(other, "rule add pref 100 lookup local") && ip(other, "rule del pref 0") &&
+           ip(other, rule);
+}
+
 bool hosts_enter(struct hosts *hosts, int host)
 {
     if (hosts->home_fd < 0) {

@@ -33,6 +33,9 @@ bool hosts_set_link(const struct hosts *hosts, bool is_up);
  *  that arrive are lost in silence. */
 bool hosts_set_mtu(const struct hosts *hosts, int host, int mtu);
 
+/** The wire loses, in silence, what a host sends from that UDP port. */
+bool hosts_swallow_port(const struct hosts *hosts, int host, int udp_port);
+
 void hosts_drop(struct hosts *hosts);
 
 #endif
