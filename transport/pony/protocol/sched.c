@@ -21,6 +21,7 @@ enum {
     LARGE_TURN_BYTES = 1 << 20, /* of a connection, and of one of its messages */
     SMALL_RUN_MAX = 7,
     VISITS_MAX = 256,         /* connections looked at for one packet */
+    PASSES_MAX = 256,         /* of VISITS_MAX each: as many connections as an engine has */
     COPY_MAX_BYTES = 1024,    /* copied into the packet: the application has its memory at once */
     PIECE_MIN_BYTES = 128,    /* smaller pieces of a message wait for the next packet */
     LOCAL_PIECE_BYTES = 65536 /* of a large message, in one copy */
@@ -436,11 +437,18 @@ bool pony_sched_fill(void *ctx, struct pony_flow *flow, struct pony_packet *pack
     }
     struct sink sink = {.engine = engine, .packet = packet, .room = room, .left = room};
     send_refusals(link, &sink);
-    uint32_t busy = link->busy;
-    if ((busy & (busy - 1)) != 0) {
-        serve_classes(link, &sink);
-    } else if (busy != 0) {
-        serve(link, &sink, (uint32_t)__builtin_ctz(busy));
+    /* Again when all that were visited had nothing that may go: they left the round, and nobody
+     * else would ask for those behind them. */
+    for (uint32_t i = 0; i < PASSES_MAX && link->busy != 0; i++) {
+        uint32_t busy = link->busy;
+        if ((busy & (busy - 1)) != 0) {
+            serve_classes(link, &sink);
+        } else {
+            serve(link, &sink, (uint32_t)__builtin_ctz(busy));
+        }
+        if (sink.n_frames > 0 || sink.is_full) {
+            break;
+        }
     }
     if (link->busy != 0 && link->busy != 1u << link->class) {
         pony_link_reclass(link);
