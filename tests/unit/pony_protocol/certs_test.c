@@ -499,6 +499,56 @@ static void keys_change_while_data_flows(void **state)
     assert_true(info_of(0).seal.tx_generation > 10);
 }
 
+/* HELLO, cookie, HELLO again: the packets up to where end 1 has agreed. */
+static void say_hello_twice(void)
+{
+    struct flow_bytes bytes;
+    flow_pair_open(&pair, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_true(flow_pair_take(&pair, 0, &bytes));
+        flow_pair_give(&pair, 1, &bytes);
+        if (i == 0) {
+            assert_true(flow_pair_take(&pair, 1, &bytes));
+            flow_pair_give(&pair, 0, &bytes);
+        }
+    }
+}
+
+/* PX-244: a member answers in another's place, from its own address and with its own certificate. */
+static void another_member_cannot_answer_for_the_one_that_was_meant(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    static const struct test_cert_spec member = {.kind = "P-256", .san = "IP:::3"};
+    set_cert(1, &ca, &member);
+    set_files(1);
+    flow_pair_start(&pair);
+    say_hello_twice();
+    assert_true(flow_pair_take(&pair, 1, &bytes));
+    assert_int_equal(flow_bytes_type(&bytes), PONY_WIRE_HELLO_OK);
+    struct pony_addr from = pair.ends[1].addr;
+    from.ip[15] = 3;
+    flow_pair_give_from(&pair, 0, &bytes, &from);
+    flow_pair_run(&pair);
+    assert_int_equal(pair.ends[0].n_ups, 0);
+    assert_int_equal(pair.ends[1].n_delivered, 0);
+}
+
+/* PX-248 */
+static void a_handshake_that_the_old_certificate_began_ends_at_once(void **state)
+{
+    (void)state;
+    uint32_t n_ended = 0;
+    say_hello_twice();
+    set_cert(0, &ca, &good[0]);
+    set_files(0);
+    assert_int_equal(pony_flows_set_keys(pair.ends[0].table, &security[0], &n_ended), BASE_OK);
+    flow_pair_wait(&pair, BASE_NS_PER_S / 10, true);
+    assert_int_equal(pair.ends[0].n_ups, 0);
+    assert_int_equal(pair.ends[0].n_downs, 1);
+    assert_int_equal(pair.ends[0].reason, SHM_REASON_SECURITY);
+}
+
 int main(void)
 {
 #define STARTED(test)     cmocka_unit_test_setup_teardown(test, setup_started, teardown)
@@ -520,6 +570,8 @@ int main(void)
         NOT_STARTED(another_mode_is_refused),
         STARTED(certificates_are_exchanged_while_a_flow_is_up),
         NOT_STARTED(keys_change_while_data_flows),
+        NOT_STARTED(another_member_cannot_answer_for_the_one_that_was_meant),
+        STARTED(a_handshake_that_the_old_certificate_began_ends_at_once),
     };
     return cmocka_run_group_tests(tests, make_cas, free_cas);
 }

@@ -458,6 +458,49 @@ static void a_repeated_hello_after_data_does_not_skip_data(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* A HELLO of end 1 that it knows nothing of, with what a stranger off the path has changed in it. */
+static void give_forged_hello(uint32_t ts_ahead)
+{
+    struct flow_bytes hello;
+    flow_pair_open(&pair, 1);
+    assert_true(flow_pair_take(&pair, 1, &hello));
+    flow_pair_restart(&pair, 1);
+    base_store_u32(hello.data + 28, base_load_u32(hello.data + 28) + ts_ahead);
+    base_store_u64(hello.data + PONY_WIRE_HDR_BYTES + 8, 0x1234567);
+    base_store_u64(hello.data + PONY_WIRE_HDR_BYTES + 16, 0x777);
+    flow_bytes_seal(&hello);
+    flow_pair_give(&pair, 0, &hello);
+    assert_int_equal(flow_pair_n_flows(&pair, 0), 1);
+}
+
+/* PX-16: the peer does not know the flow of a forged HELLO; ours comes up all the same. */
+static void a_forged_hello_does_not_keep_a_flow_from_opening(void **state)
+{
+    (void)state;
+    give_forged_hello(0);
+    flow_pair_open(&pair, 0);
+    flow_pair_wait(&pair, BASE_NS_PER_S, true);
+    assert_int_equal(pair.ends[0].n_ups, 1);
+    assert_int_equal(pair.ends[0].n_downs, 0);
+}
+
+/* PX-31 */
+static void a_forged_hello_does_not_stop_the_echo(void **state)
+{
+    (void)state;
+    give_forged_hello(0x40000000);
+    flow_pair_open(&pair, 0);
+    flow_pair_wait(&pair, BASE_NS_PER_S, true);
+    for (uint32_t i = 0; i < 5; i++) {
+        flow_pair_send(&pair, 1, 50);
+        flow_pair_run(&pair);
+    }
+    struct pony_flow_info info;
+    uint32_t cursor = 0;
+    assert_true(pony_flows_next_info(pair.ends[1].table, &cursor, &info));
+    assert_true(info.srtt_ns > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +512,8 @@ int main(void)
         CASE(both_opening_at_once_end_in_one_flow),
         CASE(opening_while_half_open_joins_the_two),
         CASE(a_lost_last_step_is_repeated),
+        CASE(a_forged_hello_does_not_keep_a_flow_from_opening),
+        CASE(a_forged_hello_does_not_stop_the_echo),
         CASE(no_common_version_is_refused_on_both_sides),
         CASE(a_newer_peer_that_still_speaks_ours_is_welcome),
         CASE(a_flow_has_one_version),

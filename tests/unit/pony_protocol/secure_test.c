@@ -362,6 +362,22 @@ static void key_agreements_are_limited(void **state)
     assert_int_equal(n_answers, 64);
 }
 
+/* PX-227: one recorded HELLO, from everywhere: beyond the limit it costs neither flow nor key. */
+static void a_repeated_hello_makes_no_more_flows_than_agreements(void **state)
+{
+    (void)state;
+    struct flow_bytes bytes;
+    flow_pair_open(&pair, 0);
+    assert_true(flow_pair_take(&pair, 0, &bytes));
+    struct pony_addr from = pair.ends[0].addr;
+    for (uint32_t i = 0; i < 300; i++) {
+        from.ip[3] = (uint8_t)i;
+        from.ip[4] = (uint8_t)(i >> 8);
+        flow_pair_give_from(&pair, 1, &bytes, &from);
+    }
+    assert_int_equal(flow_pair_count(&pair, 1, "flows_opened"), 64);
+}
+
 /* PX-230: what anybody could have sent ends nothing. */
 static void an_open_reset_only_makes_it_ask(void **state)
 {
@@ -705,6 +721,7 @@ int main(void)
         STARTED(a_reflected_hello_makes_no_flow),
         STARTED(a_replayed_hello_does_not_disturb_a_flow),
         STARTED(key_agreements_are_limited),
+        STARTED(a_repeated_hello_makes_no_more_flows_than_agreements),
         STARTED(an_open_reset_only_makes_it_ask),
         STARTED(a_restarted_peer_is_found_through_its_hint),
         STARTED(a_forged_refusal_does_not_end_a_handshake),

@@ -243,6 +243,11 @@ static void on_reset_unknown(struct pony_flow_table *table, const struct pony_ar
                 is_same_life ? SHM_REASON_PEER_DEAD : SHM_REASON_PEER_RESTARTED;
             if (table->seal_ops->is_sealing) {
                 take_hint(flow, reason);
+            } else if (flow->state == PONY_FLOW_HELLO_SENT) {
+                /* It does not know the HELLO that we had, so that was not its: ours is still to be
+                 * answered. */
+                flow->has_peer = false;
+                flow->needs_hello_ok = false;
             } else {
                 pony_flow_kill(flow, reason, false);
             }

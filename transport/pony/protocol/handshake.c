@@ -158,7 +158,8 @@ static enum pony_seal_verdict agree(struct pony_flow *flow, const struct pony_ar
                                     const struct pony_wire_hello *hello)
 {
     struct pony_flow_table *table = flow->table;
-    const struct pony_seal_hello in = seal_hello(arrival, hello);
+    struct pony_seal_hello in = seal_hello(arrival, hello);
+    in.from = &flow->peer; /* who is meant: it may come from anywhere. PX-244 */
     enum pony_seal_verdict verdict =
         table->seal_ops->agree(table->seal, flow->idx, &in, arrival->now_ns);
     if (verdict != PONY_SEAL_OK) {
@@ -185,6 +186,8 @@ static void learn_peer(struct pony_flow *flow, const struct pony_wire_hello *hel
     flow->peer_token = hello->token;
     flow->peer_instance = hello->instance;
     flow->features = hello->features;
+    flow->has_newest = false; /* an earlier one's time stamp may have been anybody's */
+    flow->has_echo = false;
     flow->tx_mtu = base_min_u32(hello->mtu_bytes, flow->table->config.mtu_bytes);
     pony_recv_window_init(&flow->recv, first_seq);
 }

@@ -129,7 +129,11 @@ enum pony_seal_verdict pony_psk_check_hello(struct pony_seal *seal,
     }
     bool is_range_same =
         in->hello->version_min == peer.version_min && in->hello->version_max == peer.version_max;
-    return in->is_ok || is_range_same ? PONY_SEAL_OK : PONY_SEAL_MALFORMED;
+    if (!in->is_ok && !is_range_same) {
+        return PONY_SEAL_MALFORMED;
+    }
+    /* Before there is a flow: to begin one makes a key pair. */
+    return in->is_ok || pony_psk_may_agree(seal, in->now_ns) ? PONY_SEAL_OK : PONY_SEAL_BUSY;
 }
 
 /* PX-215: AES if it is fast at both ends, else the one that is fast without help. */

@@ -74,9 +74,12 @@ static enum base_err certs_set_keys(struct pony_seal *seal, const struct pony_se
     seal->certs->store = store;
     for (uint32_t i = 0; i < seal->n_slots; i++) {
         struct psk_flow *flow = &seal->flows[i];
+        bool is_said = seal->certs->flows[i].signatures[0].len > 0;
         memset(seal->certs->flows[i].signatures, 0, sizeof(seal->certs->flows[i].signatures));
-        /* Its keys stand on the certificate before, and its next HELLO_OK would not. */
-        flow->is_gone = flow->is_gone || (flow->has_keys && flow->private_key != NULL);
+        /* What was agreed on, or what the peer was told, stands on the certificate before, and its
+         * next HELLO or HELLO_OK would not. */
+        bool is_shaking = flow->private_key != NULL && (flow->has_keys || is_said);
+        flow->is_gone = flow->is_gone || is_shaking;
     }
     return BASE_OK;
 }
