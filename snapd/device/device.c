@@ -12,6 +12,7 @@ bool snapd_dev_no_unreachable(struct snapd_dev *dev, struct pony_addr *to)
     return false;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the operation table gives the types */
 bool snapd_dev_no_too_long(struct snapd_dev *dev, struct pony_addr *to, uint32_t *bytes)
 {
     (void)dev;
