@@ -199,6 +199,55 @@ static void connections_with_small_messages_take_turns(void **state)
     free_pair(pair);
 }
 
+/* The flow is asked once: it must come through to who may send, however many may not. */
+static void who_has_credit_is_served_behind_any_number_without(void **state)
+{
+    (void)state;
+
+    enum {
+        N_MAX = 1100
+    };
+
+    /* So many connections as a pass looks at, one more, two passes, many. */
+    static const uint32_t n_without[] = {0, 255, 256, 257, 511, 512, 513, N_MAX - 1};
+    struct world_app_config config = world_app_config();
+    config.slots = 2048;
+    config.rx_bytes = UINT64_C(32) << 20;
+    config.max_conns = N_MAX;
+    struct pair *pair = make_pair(false, &config);
+    struct pony_engine *engine = pair->world.hosts[0].engine;
+    uint32_t at_server[N_MAX];
+    listen_pair(pair);
+    for (uint32_t i = 0; i < N_MAX; i++) {
+        at_server[i] = connect_more(pair, i);
+    }
+    for (size_t k = 0; k < sizeof(n_without) / sizeof(n_without[0]); k++) {
+        struct shm_completion cpl;
+        uint32_t limits[N_MAX];
+        uint32_t n = n_without[k];
+        world_run(&pair->world, 10 * MS); /* acknowledgements of the round before */
+        for (uint32_t i = 0; i <= n; i++) {
+            struct pony_conn *conn = pony_app_find_conn(pair->client->app, i);
+            limits[i] = conn->tx_limit;
+            conn->tx_limit = i < n ? conn->tx_used : conn->tx_limit;
+            assert_true(world_send(pair->client, i, 0, 100, i));
+        }
+        while (pony_engine_poll_apps(engine, pair->world.now_ns, 64) > 0) {
+        }
+        assert_true(world_expect(pair->server, SHM_CPL_RECEIVED, MS, &cpl));
+        assert_int_equal(cpl.conn, at_server[n]);
+        /* The others, when their credit comes. */
+        for (uint32_t i = 0; i < n; i++) {
+            struct pony_conn *conn = pony_app_find_conn(pair->client->app, i);
+            conn->tx_limit = limits[i];
+            pony_conn_wake_small(conn);
+        }
+        assert_int_equal(count_completions(pair->server, SHM_CPL_RECEIVED, 10 * MS), n);
+        assert_int_equal(count_completions(pair->client, SHM_CPL_SENT, MS), n + 1);
+    }
+    free_pair(pair);
+}
+
 static void ten_thousand_connections_fit(void **state)
 {
     (void)state;
@@ -255,6 +304,7 @@ int main(void)
         cmocka_unit_test(engines_say_what_they_wait_for_before_they_sleep),
         cmocka_unit_test(two_applications_share_an_engine_fairly),
         cmocka_unit_test(connections_with_small_messages_take_turns),
+        cmocka_unit_test(who_has_credit_is_served_behind_any_number_without),
         cmocka_unit_test(ten_thousand_connections_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
