@@ -278,6 +278,18 @@ static enum base_err make_control(struct daemon *d)
     return d->netlink_fd >= 0 ? snapd_server_add_module(&d->server, &d->net) : BASE_OK;
 }
 
+/* Reads keys[n_engines]. They are made for all engines before the first one gets its own, which cannot
+ * fail: so that all engines have the new ones, or all the old. */
+static enum base_err read_keys(struct daemon *d, struct pony_seal_keys **keys)
+{
+    enum base_err err = snapd_security_load(d->config, d->log, &d->security);
+    for (uint32_t i = 0; err == BASE_OK && i < d->n_engines; i++) {
+        err = pony_seal_all[d->security.mode]->make_keys(&d->security, &keys[i]);
+    }
+    snapd_security_forget(&d->security);
+    return err;
+}
+
 /* SIGHUP: what flows are secured with is read again. What cannot be read changes nothing. PX-229 */
 static void on_hangup(void *ctx)
 {
@@ -287,15 +299,16 @@ static void on_hangup(void *ctx)
                   "SIGHUP: nothing to read again in mode plain; settings are read at start only");
         return;
     }
+    struct pony_seal_keys *keys[SNAPD_ENGINES_MAX] = {NULL};
     uint32_t n_ended = 0;
     base_error_clear_note();
-    enum base_err err = snapd_security_load(d->config, d->log, &d->security);
+    enum base_err err = read_keys(d, keys);
     for (uint32_t i = 0; err == BASE_OK && i < d->n_engines; i++) {
-        uint32_t n = 0;
-        err = snapd_proxy_set_keys(d->engines[i], &d->security, &n);
-        n_ended += n;
+        n_ended += snapd_proxy_set_keys(d->engines[i], keys[i]);
     }
-    snapd_security_forget(&d->security);
+    for (uint32_t i = 0; i < d->n_engines; i++) {
+        pony_seal_all[d->config->security_mode]->free_keys(keys[i]);
+    }
     if (err != BASE_OK) {
         const char *note = base_error_last_note();
         base_logf(d->log, BASE_LOG_ERROR, "control", "SIGHUP: %s; the old keys stay in use",

@@ -110,31 +110,21 @@ void snapd_proxy_set_local(struct snapd_engine *engine, const struct snapd_local
 struct keys_work {
     struct snapd_work work;
     struct snapd_engine *engine;
-    const struct pony_security *security;
+    struct pony_seal_keys *keys;
     uint32_t n_ended;
-    enum base_err err;
-    char note[256];
 };
 
 static void do_set_keys(struct snapd_work *work)
 {
     struct keys_work *k = base_container_of(work, struct keys_work, work);
-    base_error_clear_note();
-    k->err = pony_engine_set_keys(k->engine->pony, k->security, &k->n_ended);
-    (void)snprintf(k->note, sizeof(k->note), "%s", base_error_last_note());
+    k->n_ended = pony_engine_set_keys(k->engine->pony, k->keys);
 }
 
-enum base_err snapd_proxy_set_keys(struct snapd_engine *engine,
-                                   const struct pony_security *security, uint32_t *n_ended)
+uint32_t snapd_proxy_set_keys(struct snapd_engine *engine, struct pony_seal_keys *keys)
 {
-    struct keys_work k = {.work.run = do_set_keys, .engine = engine, .security = security};
+    struct keys_work k = {.work.run = do_set_keys, .engine = engine, .keys = keys};
     snapd_proxy_run(engine, &k.work);
-    *n_ended = k.n_ended;
-    if (k.err != BASE_OK) {
-        base_error_note("engine %u: %s", engine->config.idx,
-                        k.note[0] != '\0' ? k.note : base_err_text(k.err));
-    }
-    return k.err;
+    return k.n_ended;
 }
 
 struct tap_work {

@@ -36,11 +36,8 @@ void snapd_proxy_set_local(struct snapd_engine *engine, const struct snapd_local
  *  the one before. */
 void snapd_proxy_set_tap(struct snapd_engine *engine, struct snapd_tap *tap);
 
-/** Other keys for the engine's flows (pony_flows_set_keys). Errors  the note says what; nothing
- *  has changed. */
-BASE_MUST_USE enum base_err snapd_proxy_set_keys(struct snapd_engine *engine,
-                                                 const struct pony_security *security,
-                                                 uint32_t *n_ended);
+/** Other keys for the engine's flows (pony_flows_set_keys). Returns how many ended. */
+uint32_t snapd_proxy_set_keys(struct snapd_engine *engine, struct pony_seal_keys *keys);
 
 struct snapd_counter {
     const char *name; /**< static storage */

@@ -101,7 +101,8 @@ static int set_up(void **state)
     world_init(&world, true);
     for (int host = 0; host < 2; host++) {
         (void)snprintf(world.settings[host], sizeof(world.settings[host]),
-                       "[security]\nmode = psk\nkey_file = %s/keys-%d\n", world.dir, host);
+                       "[snapd]\nengines = 2\n[security]\nmode = psk\nkey_file = %s/keys-%d\n",
+                       world.dir, host);
         set_keys(host, 1, 0);
         world_start_snapd(&world, host);
     }
@@ -150,15 +151,25 @@ static void calls_go_on_while_a_fleet_is_moved_to_another_key(void **state)
 static void a_file_that_is_no_good_changes_nothing(void **state)
 {
     (void)state;
-    struct world_client *client =
-        world_start_client(&world, 0, "--want pony --first 100000 --blocking 1");
-    world_await_calls(client, 100);
+    static struct status status;
+    static const char *const options[2] = {"--want pony --first 100000 --blocking 1",
+                                           "--want pony --first 1000000 --blocking 1"};
+    struct world_client *clients[2]; /* an engine each */
+    for (int i = 0; i < 2; i++) {
+        clients[i] = world_start_client(&world, i, options[i]);
+        world_await_calls(clients[i], 100);
+    }
     write_keys(0, "# keys\n3 not-a-key\n");
     hang_up(0);
     assert_int_equal(count_in_log(0, "keys-0:2: no key"), 1);
     assert_int_equal(count_in_log(0, "the old keys stay in use"), 1);
-    world_await_calls(client, 100);
-    assert_int_equal(world_finish_client(client), 0);
+    assert_true(status_read(world.socket[0], &status));
+    assert_int_equal(status.n_secured_flows, 2);
+    assert_int_equal(status.least_cluster_key, 1);
+    for (int i = 0; i < 2; i++) {
+        world_await_calls(clients[i], 100);
+        assert_int_equal(world_finish_client(clients[i]), 0);
+    }
     world.is_good = true;
 }
 

@@ -525,18 +525,29 @@ static void keys_change_while_data_flows(void **state)
     assert_int_equal(flow_pair_count(&pair, 0, "tx_resent"), 0);
 }
 
+static struct pony_seal_keys *make_keys(const struct pony_security *from)
+{
+    struct pony_seal_keys *keys = NULL;
+    assert_int_equal(pony_seal_psk.make_keys(from, &keys), BASE_OK);
+    return keys;
+}
+
+static void take_keys(uint32_t idx, struct pony_seal_keys *keys, uint32_t n_to_end)
+{
+    assert_int_equal(pony_flows_set_keys(pair.ends[idx].table, keys), n_to_end);
+    pony_seal_psk.free_keys(keys);
+}
+
 /* Up to two keys, each of bytes like its number. */
 static void set_keys(uint32_t idx, uint32_t first, uint32_t second, uint32_t n_to_end)
 {
     struct pony_security keys = security[idx];
-    uint32_t n_ended = 99;
     keys.n_psks = second != 0 ? 2 : 1;
     keys.psks[0].id = first;
     keys.psks[1].id = second;
     memset(keys.psks[0].key, (int)first, PONY_PSK_BYTES);
     memset(keys.psks[1].key, (int)second, PONY_PSK_BYTES);
-    assert_int_equal(pony_flows_set_keys(pair.ends[idx].table, &keys, &n_ended), BASE_OK);
-    assert_int_equal(n_ended, n_to_end);
+    take_keys(idx, make_keys(&keys), n_to_end);
 }
 
 static void start_with_key_7(void)
@@ -637,10 +648,8 @@ static void a_key_that_was_changed_under_its_number_is_a_removed_one(void **stat
     (void)state;
     start_with_key_7();
     struct pony_security keys = security[0];
-    uint32_t n_ended = 0;
     keys.psks[0].key[0] ^= 1;
-    assert_int_equal(pony_flows_set_keys(pair.ends[0].table, &keys, &n_ended), BASE_OK);
-    assert_int_equal(n_ended, 1);
+    take_keys(0, make_keys(&keys), 1);
 }
 
 /* PX-229: in the midst of a handshake. */
@@ -663,18 +672,36 @@ static void a_handshake_goes_on_with_the_new_key(void **state)
     assert_int_equal(info_of(0).seal.key_id, 8);
 }
 
+/* PX-229: they are refused when they are made, of whichever engine, before any has its own. */
 static void bad_keys_change_nothing(void **state)
 {
     (void)state;
     start_with_key_7();
-    struct pony_security keys = security[0];
-    keys.n_psks = 0;
-    assert_int_equal(pony_flows_set_keys(pair.ends[0].table, &keys, NULL), BASE_E_INVALID);
-    keys.n_psks = 2; /* they would look alike in packets */
-    keys.psks[1].id = keys.psks[0].id + 0x10000;
-    assert_int_equal(pony_flows_set_keys(pair.ends[0].table, &keys, NULL), BASE_E_INVALID);
+    struct pony_security bad = security[0];
+    struct pony_seal_keys *keys = make_keys(&security[0]);
+    pony_seal_psk.free_keys(keys);
+    bad.psks[0].id = 8;
+    keys = make_keys(&bad); /* good, but another engine's are not */
+    pony_seal_psk.free_keys(keys);
+    bad.n_psks = 0;
+    assert_int_equal(pony_seal_psk.make_keys(&bad, &keys), BASE_E_INVALID);
+    assert_null(keys);
+    bad.n_psks = PONY_PSKS_MAX + 1;
+    assert_int_equal(pony_seal_psk.make_keys(&bad, &keys), BASE_E_INVALID);
+    bad.n_psks = 2; /* they would look alike in packets */
+    bad.psks[1].id = bad.psks[0].id + 0x10000;
+    assert_int_equal(pony_seal_psk.make_keys(&bad, &keys), BASE_E_INVALID);
+    pony_seal_psk.free_keys(keys);
     expect_data_both_ways();
     assert_int_equal(info_of(0).seal.key_id, 7);
+}
+
+static void mode_plain_has_no_keys(void **state)
+{
+    (void)state;
+    struct pony_seal_keys *keys = NULL;
+    assert_int_equal(pony_seal_plain.make_keys(&security[0], &keys), BASE_E_UNSUPPORTED);
+    assert_null(keys);
 }
 
 static void a_bad_configuration_is_refused(void **state)
@@ -737,6 +764,7 @@ int main(void)
         NOT_STARTED(a_key_that_was_changed_under_its_number_is_a_removed_one),
         NOT_STARTED(a_handshake_goes_on_with_the_new_key),
         NOT_STARTED(bad_keys_change_nothing),
+        NOT_STARTED(mode_plain_has_no_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,10 +193,9 @@ void pony_engine_on_packet(struct pony_engine *engine, const struct pony_packet_
     pony_flows_on_packet(engine->flows, in, now_ns);
 }
 
-enum base_err pony_engine_set_keys(struct pony_engine *engine, const struct pony_security *security,
-                                   uint32_t *n_ended)
+uint32_t pony_engine_set_keys(struct pony_engine *engine, struct pony_seal_keys *keys)
 {
-    return pony_flows_set_keys(engine->flows, security, n_ended);
+    return pony_flows_set_keys(engine->flows, keys);
 }
 
 void pony_engine_on_unreachable(struct pony_engine *engine, const struct pony_addr *to,

@@ -80,10 +80,8 @@ void pony_engine_on_unreachable(struct pony_engine *engine, const struct pony_ad
 void pony_engine_on_too_long(struct pony_engine *engine, const struct pony_addr *to, uint32_t bytes,
                              uint64_t now_ns);
 
-/** Other keys (pony_flows_set_keys): for how flows are secured from now on. */
-BASE_MUST_USE enum base_err pony_engine_set_keys(struct pony_engine *engine,
-                                                 const struct pony_security *security,
-                                                 uint32_t *n_ended);
+/** Other keys from now on (pony_flows_set_keys). Returns how many flows ended. */
+uint32_t pony_engine_set_keys(struct pony_engine *engine, struct pony_seal_keys *keys);
 
 /** Takes commands from all applications in turn, at most `budget` in all. Returns how many. */
 uint32_t pony_engine_poll_apps(struct pony_engine *engine, uint64_t now_ns, uint32_t budget);

@@ -90,11 +90,10 @@ bool pony_flow_is_limited(const struct pony_flow *flow, uint64_t now_ns);
  * Other cluster keys from now on (seal.h, set_keys): flows that stand on one that is gone end, with
  * SHM_REASON_SECURITY, the others are told of the new ones at once.
  *
- * @param n_ended  how many did; may be NULL
+ * @param keys  of the table's mode (seal.h, make_keys); stays the caller's, who frees it
+ * @return      how many ended
  */
-BASE_MUST_USE enum base_err pony_flows_set_keys(struct pony_flow_table *table,
-                                                const struct pony_security *security,
-                                                uint32_t *n_ended);
+uint32_t pony_flows_set_keys(struct pony_flow_table *table, struct pony_seal_keys *keys);
 
 /** Counts users (connections). A flow without any is closed after idle_ns. */
 void pony_flow_add_user(struct pony_flow *flow);

@@ -40,12 +40,11 @@ enum base_err pony_flow_get_slot(struct pony_flow_table *table, const struct pon
     return BASE_OK;
 }
 
-enum base_err pony_flows_set_keys(struct pony_flow_table *table,
-                                  const struct pony_security *security, uint32_t *n_ended)
+uint32_t pony_flows_set_keys(struct pony_flow_table *table, struct pony_seal_keys *keys)
 {
     uint32_t n = 0;
     struct pony_flow *flow;
-    BASE_TRY(table->seal_ops->set_keys(table->seal, security));
+    table->seal_ops->set_keys(table->seal, keys);
     for (uint32_t i = 0; (flow = base_pool_next(&table->flows, &i)) != NULL; i++) {
         if (flow->state == PONY_FLOW_ENDING) {
             continue;
@@ -57,10 +56,7 @@ enum base_err pony_flows_set_keys(struct pony_flow_table *table,
             pony_flow_probe(flow);
         }
     }
-    if (n_ended != NULL) {
-        *n_ended = n;
-    }
-    return BASE_OK;
+    return n;
 }
 
 struct pony_flow *pony_flow_next_to(struct pony_flow_table *table, const struct pony_addr *to,

@@ -19,11 +19,11 @@ enum {
     CONFIRM_AT = PONY_WIRE_HDR_BYTES + PONY_HELLO_CONFIRM_AT
 };
 
-const struct pony_psk_keys *pony_psk_find(const struct pony_seal *seal, uint32_t id)
+const struct pony_psk_keys *pony_psk_find(const struct psk_ring *ring, uint32_t id)
 {
-    for (uint32_t i = 0; i < seal->security.n_psks; i++) {
-        if (seal->security.psks[i].id == id) {
-            return &seal->keys[i];
+    for (uint32_t i = 0; i < ring->n; i++) {
+        if (ring->ids[i] == id) {
+            return &ring->keys[i];
         }
     }
     return NULL;
@@ -91,10 +91,10 @@ struct pony_wire_hello_psk pony_psk_own_hello(const struct pony_seal *seal, stru
 void pony_psk_put_hello(struct pony_seal *seal, uint32_t idx, bool is_ok, uint8_t *packet)
 {
     struct psk_flow *flow = &seal->flows[idx];
-    struct pony_wire_hello_psk own = pony_psk_own_hello(seal, flow, seal->security.psks[0].id);
+    struct pony_wire_hello_psk own = pony_psk_own_hello(seal, flow, seal->ring.ids[0]);
     pony_wire_encode_hello_psk(&own, packet + PONY_WIRE_HDR_BYTES);
     const struct pony_bytes first = {packet + FROM, MAC_AT - FROM};
-    pony_kdf_mac(pony_psk_find(seal, own.key_id)->hello, &first, 1, packet + MAC_AT);
+    pony_kdf_mac(pony_psk_find(&seal->ring, own.key_id)->hello, &first, 1, packet + MAC_AT);
     if (!is_ok) {
         memset(packet + CONFIRM_AT, 0, PONY_MAC_BYTES);
         return;
@@ -123,7 +123,7 @@ enum pony_seal_verdict pony_psk_check_hello(struct pony_seal *seal,
                                     in->covered - PONY_WIRE_HDR_BYTES, &peer)) {
         return PONY_SEAL_MALFORMED;
     }
-    const struct pony_psk_keys *key = pony_psk_find(seal, peer.key_id);
+    const struct pony_psk_keys *key = pony_psk_find(&seal->ring, peer.key_id);
     if (key == NULL || !is_mac_right(key->hello, in->packet, MAC_AT)) {
         return PONY_SEAL_KEY;
     }
@@ -195,7 +195,7 @@ static bool derive(struct pony_seal *seal, const struct psk_flow *flow, struct p
     uint8_t agreed[PONY_HASH_BYTES];
     uint8_t master[PONY_HASH_BYTES];
     uint8_t transcript[PONY_HASH_BYTES];
-    const struct pony_psk_keys *key = pony_psk_find(seal, a->key_id);
+    const struct pony_psk_keys *key = pony_psk_find(&seal->ring, a->key_id);
     if (key == NULL || !agree_secret(flow, a->peer_public_key, agreed)) {
         return false;
     }
@@ -221,7 +221,7 @@ static bool install(struct pony_seal *seal, struct psk_flow *flow, const struct 
         .key_id = a->key_id,
     };
     flow->move_key_id = 0;
-    flow->aead.tx.first_key_id = (uint16_t)seal->security.psks[0].id;
+    flow->aead.tx.first_key_id = (uint16_t)seal->ring.ids[0];
     flow->has_keys = pony_aead_flow_set_keys(&flow->aead, &setup);
     memcpy(flow->confirm_tx, a->tx.confirm, sizeof(flow->confirm_tx));
     memcpy(flow->confirm_rx, a->rx.confirm, sizeof(flow->confirm_rx));

@@ -33,9 +33,22 @@ struct psk_flow {
     uint8_t confirm_tx[PONY_HASH_BYTES], confirm_rx[PONY_HASH_BYTES];
 };
 
-struct pony_seal {
-    struct pony_security security; /**< its keys are erased: what is needed is in `keys` */
+/** Cluster keys; the first opens flows. */
+struct psk_ring {
+    uint32_t n;
+    uint32_t ids[PONY_PSKS_MAX];
     struct pony_psk_keys keys[PONY_PSKS_MAX];
+};
+
+/** Made by make_keys(): for set_keys(), which leaves in it what there was before. */
+struct pony_seal_keys {
+    struct psk_ring ring;          /**< mode psk */
+    struct pony_cert_store *store; /**< mode certificates */
+};
+
+struct pony_seal {
+    struct pony_security security; /**< without its keys: what is needed is in `ring` */
+    struct psk_ring ring;
     struct pony_aead aead;
     struct psk_flow *flows; /**< [n_slots] */
     uint32_t n_slots;
@@ -57,8 +70,8 @@ struct psk_agreement {
     struct pony_sender_keys tx, rx;
 };
 
-/** NULL: we do not have it. */
-const struct pony_psk_keys *pony_psk_find(const struct pony_seal *seal, uint32_t id);
+/** NULL: it is not there. */
+const struct pony_psk_keys *pony_psk_find(const struct psk_ring *ring, uint32_t id);
 
 /** handshake_psk.c: these slots of struct pony_seal_ops. */
 bool pony_psk_begin(struct pony_seal *seal, uint32_t idx, const struct pony_seal_self *self);

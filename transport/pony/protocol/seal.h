@@ -70,7 +70,7 @@ struct pony_security {
     /** Unguessable bytes: getrandom in snapd, a seeded generator in the simulator. */
     void (*random)(void *ctx, void *out, size_t n);
     void *random_ctx;
-    const struct pony_certs *certs; /**< mode certificates; read by create and set_keys only */
+    const struct pony_certs *certs; /**< mode certificates; read by create and make_keys only */
     /** Seconds since 1970, for the dates of certificates. */
     uint64_t (*wall_s)(void *ctx);
     void *wall_ctx;
@@ -139,6 +139,7 @@ struct pony_seal_info {
 };
 
 struct pony_seal;
+struct pony_seal_keys;
 
 struct pony_seal_ops {
     const char *name; /**< "plain", "psk": the configuration value */
@@ -186,10 +187,14 @@ struct pony_seal_ops {
     /** What a packet whose tag was right says of the peer's keys. */
     void (*on_note)(struct pony_seal *seal, uint32_t idx, const struct pony_sealed_note *note);
 
-    /** Other cluster keys from now on (nothing else of `security` counts). Flows move to the first
-     *  one when their peers have it, too. Errors  BASE_E_INVALID: nothing has changed;
+    /** Makes other cluster keys, or another certificate, ready for one seal: all that can fail.
+     *  Nothing else of `security` counts. Any thread. Errors  BASE_E_INVALID: the note may say what;
      *  BASE_E_UNSUPPORTED: this mode has none. */
-    enum base_err (*set_keys)(struct pony_seal *seal, const struct pony_security *security);
+    enum base_err (*make_keys)(const struct pony_security *security, struct pony_seal_keys **keys);
+    void (*free_keys)(struct pony_seal_keys *keys); /**< accepts NULL; any thread */
+    /** From now on these, of make_keys(); they change places with those of before. Flows move to the
+     *  first one when their peers have it, too. Cannot fail. */
+    void (*set_keys)(struct pony_seal *seal, struct pony_seal_keys *keys);
     /** PONY_SEAL_GONE: set_keys() took away the key that it stands on; it must end. */
     enum pony_seal_verdict (*check_flow)(const struct pony_seal *seal, uint32_t idx);
 

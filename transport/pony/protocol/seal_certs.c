@@ -63,15 +63,37 @@ static bool certs_begin(struct pony_seal *seal, uint32_t idx, const struct pony_
     return pony_psk_begin(seal, idx, self);
 }
 
-/* PX-248: flows that are up stay; signatures belong to the certificate that was there before. */
-static enum base_err certs_set_keys(struct pony_seal *seal, const struct pony_security *security)
+static enum base_err certs_make_keys(const struct pony_security *security,
+                                     struct pony_seal_keys **out)
 {
-    struct pony_cert_store *store;
-    BASE_ENSURE(security->certs != NULL, BASE_E_INVALID);
-    BASE_TRY(pony_cert_store_create(security->certs, seal->security.wall_s(seal->security.wall_ctx),
-                                    &store));
-    pony_cert_store_destroy(seal->certs->store);
-    seal->certs->store = store;
+    *out = NULL;
+    BASE_ENSURE(security->certs != NULL && security->wall_s != NULL, BASE_E_INVALID);
+    struct pony_seal_keys *keys = calloc(1, sizeof(*keys));
+    BASE_ENSURE(keys != NULL, BASE_E_NOMEM);
+    enum base_err err =
+        pony_cert_store_create(security->certs, security->wall_s(security->wall_ctx), &keys->store);
+    if (err != BASE_OK) {
+        free(keys);
+        return err;
+    }
+    *out = keys;
+    return BASE_OK;
+}
+
+static void certs_free_keys(struct pony_seal_keys *keys)
+{
+    if (keys != NULL) {
+        pony_cert_store_destroy(keys->store);
+        free(keys);
+    }
+}
+
+/* PX-248: flows that are up stay; signatures belong to the certificate that was there before. */
+static void certs_set_keys(struct pony_seal *seal, struct pony_seal_keys *keys)
+{
+    struct pony_cert_store *before = seal->certs->store;
+    seal->certs->store = keys->store;
+    keys->store = before;
     for (uint32_t i = 0; i < seal->n_slots; i++) {
         struct psk_flow *flow = &seal->flows[i];
         bool is_said = seal->certs->flows[i].signatures[0].len > 0;
@@ -81,7 +103,6 @@ static enum base_err certs_set_keys(struct pony_seal *seal, const struct pony_se
         bool is_shaking = flow->private_key != NULL && (flow->has_keys || is_said);
         flow->is_gone = flow->is_gone || is_shaking;
     }
-    return BASE_OK;
 }
 
 const struct pony_seal_ops pony_seal_certs = {
@@ -105,6 +126,8 @@ const struct pony_seal_ops pony_seal_certs = {
     .seal = pony_psk_seal,
     .open = pony_psk_open,
     .on_note = pony_psk_on_note,
+    .make_keys = certs_make_keys,
+    .free_keys = certs_free_keys,
     .set_keys = certs_set_keys,
     .check_flow = pony_psk_check_flow,
     .info = pony_psk_info,

@@ -78,11 +78,23 @@ void pony_seal_none_on_note(struct pony_seal *seal, uint32_t idx,
     (void)note;
 }
 
-enum base_err pony_seal_none_set_keys(struct pony_seal *seal, const struct pony_security *security)
+enum base_err pony_seal_none_make_keys(const struct pony_security *security,
+                                       struct pony_seal_keys **keys)
+{
+    (void)security;
+    *keys = NULL;
+    return BASE_E_UNSUPPORTED;
+}
+
+void pony_seal_none_free_keys(struct pony_seal_keys *keys)
+{
+    (void)keys;
+}
+
+void pony_seal_none_set_keys(struct pony_seal *seal, struct pony_seal_keys *keys)
 {
     (void)seal;
-    (void)security;
-    return BASE_E_UNSUPPORTED;
+    (void)keys;
 }
 
 enum pony_seal_verdict pony_seal_none_check_flow(const struct pony_seal *seal, uint32_t idx)

@@ -12,6 +12,7 @@
     .destroy = pony_seal_none_destroy, .begin = pony_seal_none_begin, .end = pony_seal_none_slot, \
     .up = pony_seal_none_slot, .put_hello = pony_seal_none_put_hello, .seal = pony_seal_none_seal, \
     .open = pony_seal_none_open, .on_note = pony_seal_none_on_note, \
+    .make_keys = pony_seal_none_make_keys, .free_keys = pony_seal_none_free_keys, \
     .set_keys = pony_seal_none_set_keys, .check_flow = pony_seal_none_check_flow, \
     .info = pony_seal_none_info, .make_cookie = pony_seal_none_make_cookie, \
     .on_cookie = pony_seal_none_on_cookie
@@ -29,7 +30,10 @@ enum pony_seal_verdict pony_seal_none_open(struct pony_seal *seal, uint32_t idx,
                                            const struct pony_seal_in *in, uint8_t *plain);
 void pony_seal_none_on_note(struct pony_seal *seal, uint32_t idx,
                             const struct pony_sealed_note *note);
-enum base_err pony_seal_none_set_keys(struct pony_seal *seal, const struct pony_security *security);
+enum base_err pony_seal_none_make_keys(const struct pony_security *security,
+                                       struct pony_seal_keys **keys);
+void pony_seal_none_free_keys(struct pony_seal_keys *keys);
+void pony_seal_none_set_keys(struct pony_seal *seal, struct pony_seal_keys *keys);
 enum pony_seal_verdict pony_seal_none_check_flow(const struct pony_seal *seal, uint32_t idx);
 void pony_seal_none_info(const struct pony_seal *seal, uint32_t idx, struct pony_seal_info *info);
 

@@ -66,13 +66,12 @@ static bool is_good(const struct pony_security *security)
            (security->ciphers >> security->cipher_preferred & 1) != 0;
 }
 
-static void take_keys(struct pony_seal *seal, const struct pony_security *security)
+static void fill_ring(struct psk_ring *ring, const struct pony_security *security)
 {
-    OPENSSL_cleanse(seal->keys, sizeof(seal->keys));
-    seal->security.n_psks = security->n_psks;
-    for (uint32_t i = 0; i < security->n_psks; i++) {
-        seal->security.psks[i].id = security->psks[i].id;
-        pony_psk_keys_derive(security->psks[i].key, &seal->keys[i]);
+    ring->n = security->n_psks;
+    for (uint32_t i = 0; i < ring->n; i++) {
+        ring->ids[i] = security->psks[i].id;
+        pony_psk_keys_derive(security->psks[i].key, &ring->keys[i]);
     }
 }
 
@@ -84,7 +83,8 @@ static enum base_err make(struct pony_seal *seal, const struct pony_security *se
         BASE_ENSURE(!is_wanted || seal->aead.ciphers[i] != NULL, BASE_E_UNSUPPORTED);
     }
     OPENSSL_cleanse(seal->security.psks, sizeof(seal->security.psks));
-    take_keys(seal, security);
+    seal->security.n_psks = 0;
+    fill_ring(&seal->ring, security);
     seal->flows = calloc(seal->n_slots, sizeof(*seal->flows));
     BASE_ENSURE(seal->flows != NULL, BASE_E_NOMEM);
     for (uint32_t i = 0; i < seal->n_slots; i++) {
@@ -134,7 +134,7 @@ void pony_psk_up(struct pony_seal *seal, uint32_t idx)
 /* To be sent with from the next packet on, if the peer has the present key. PX-228 */
 static bool find_move(const struct pony_seal *seal, uint32_t key_id, struct pony_aead_move *move)
 {
-    const struct pony_psk_keys *keys = key_id != 0 ? pony_psk_find(seal, key_id) : NULL;
+    const struct pony_psk_keys *keys = key_id != 0 ? pony_psk_find(&seal->ring, key_id) : NULL;
     if (keys != NULL) {
         *move = (struct pony_aead_move){.key_id = key_id, .rekey = keys->rekey};
     }
@@ -159,8 +159,8 @@ uint32_t pony_psk_seal(struct pony_seal *seal, uint32_t idx, const struct pony_s
 /* Ours with these low bits and a higher number; 0: none. Keys only go up. */
 static uint32_t find_higher(const struct pony_seal *seal, uint16_t low, uint32_t key_id)
 {
-    for (uint32_t i = 0; i < seal->security.n_psks; i++) {
-        uint32_t id = seal->security.psks[i].id;
+    for (uint32_t i = 0; i < seal->ring.n; i++) {
+        uint32_t id = seal->ring.ids[i];
         if ((uint16_t)id == low && id > key_id) {
             return id;
         }
@@ -199,7 +199,7 @@ void pony_psk_on_note(struct pony_seal *seal, uint32_t idx, const struct pony_se
 }
 
 /* Was key `id` there before, the same? */
-static bool is_kept(const struct pony_seal *before, const struct pony_seal *after, uint32_t id)
+static bool is_kept(const struct psk_ring *before, const struct psk_ring *after, uint32_t id)
 {
     const struct pony_psk_keys *old = pony_psk_find(before, id);
     const struct pony_psk_keys *new = pony_psk_find(after, id);
@@ -207,35 +207,54 @@ static bool is_kept(const struct pony_seal *before, const struct pony_seal *afte
            new != NULL &&CRYPTO_memcmp(old->hello, new->hello, sizeof(old->hello)) == 0;
 }
 
-static void look_at_flow(const struct pony_seal *before, struct pony_seal *seal,
+static void look_at_flow(const struct psk_ring *before, const struct psk_ring *now,
                          struct psk_flow *flow)
 {
     const struct pony_aead_flow *aead = &flow->aead;
-    flow->aead.tx.first_key_id = (uint16_t)seal->security.psks[0].id;
+    flow->aead.tx.first_key_id = (uint16_t)now->ids[0];
     flow->move_key_id = 0; /* the peer's next packet says it again */
     if (flow->has_keys) {
-        flow->is_gone = flow->is_gone || !is_kept(before, seal, aead->tx.key_id) ||
-                        !is_kept(before, seal, aead->rx.key_id);
+        flow->is_gone = flow->is_gone || !is_kept(before, now, aead->tx.key_id) ||
+                        !is_kept(before, now, aead->rx.key_id);
     }
-    if (flow->key_id != 0 && !is_kept(before, seal, flow->key_id)) {
+    if (flow->key_id != 0 && !is_kept(before, now, flow->key_id)) {
         flow->is_gone = flow->is_gone || (flow->has_keys && flow->private_key != NULL);
         flow->key_id = 0; /* its next HELLO names another one */
     }
 }
 
-/* PX-229 */
-static enum base_err psk_set_keys(struct pony_seal *seal, const struct pony_security *security)
+static enum base_err psk_make_keys(const struct pony_security *security,
+                                   struct pony_seal_keys **out)
 {
+    *out = NULL;
     BASE_ENSURE(are_keys_good(security), BASE_E_INVALID);
-    struct pony_seal before = *seal;
-    take_keys(seal, security);
+    struct pony_seal_keys *keys = calloc(1, sizeof(*keys));
+    BASE_ENSURE(keys != NULL, BASE_E_NOMEM);
+    fill_ring(&keys->ring, security);
+    *out = keys;
+    return BASE_OK;
+}
+
+static void psk_free_keys(struct pony_seal_keys *keys)
+{
+    if (keys != NULL) {
+        OPENSSL_cleanse(keys, sizeof(*keys));
+        free(keys);
+    }
+}
+
+/* PX-229 */
+static void psk_set_keys(struct pony_seal *seal, struct pony_seal_keys *keys)
+{
+    struct psk_ring before = seal->ring;
+    seal->ring = keys->ring;
+    keys->ring = before;
+    OPENSSL_cleanse(&before, sizeof(before));
     for (uint32_t i = 0; i < seal->n_slots; i++) {
         if (seal->flows[i].has_begun) {
-            look_at_flow(&before, seal, &seal->flows[i]);
+            look_at_flow(&keys->ring, &seal->ring, &seal->flows[i]);
         }
     }
-    OPENSSL_cleanse(&before, sizeof(before));
-    return BASE_OK;
 }
 
 enum pony_seal_verdict pony_psk_check_flow(const struct pony_seal *seal, uint32_t idx)
@@ -275,6 +294,8 @@ const struct pony_seal_ops pony_seal_psk = {
     .seal = pony_psk_seal,
     .open = pony_psk_open,
     .on_note = pony_psk_on_note,
+    .make_keys = psk_make_keys,
+    .free_keys = psk_free_keys,
     .set_keys = psk_set_keys,
     .check_flow = pony_psk_check_flow,
     .info = pony_psk_info,
