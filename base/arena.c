@@ -4,25 +4,13 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    ARENA_ALIGN = 16
-};
-
-struct base_arena_chunk {
-    struct base_arena_chunk *next; /* older extra chunks, down to the first one */
-    size_t capacity;               /* bytes at data */
-    size_t used;
-    alignas(ARENA_ALIGN) unsigned char data[];
-};
-
 void base_arena_init(struct base_arena *arena, size_t chunk_bytes, size_t max_bytes)
 {
-    base_assert(chunk_bytes >= ARENA_ALIGN);
-    *arena = (struct base_arena){.chunk_bytes = base_round_down_size(chunk_bytes, ARENA_ALIGN),
+    base_assert(chunk_bytes >= BASE_ARENA_ALIGN);
+    *arena = (struct base_arena){.chunk_bytes = base_round_down_size(chunk_bytes, BASE_ARENA_ALIGN),
                                  .max_bytes = max_bytes};
 }
 
@@ -48,7 +36,7 @@ void base_arena_fini(struct base_arena *arena)
 /* Makes a chunk that holds at least `need` bytes the current one; false at the limit. */
 static bool add_chunk(struct base_arena *arena, size_t need)
 {
-    size_t room = base_round_down_size(arena->max_bytes - arena->total_bytes, ARENA_ALIGN);
+    size_t room = base_round_down_size(arena->max_bytes - arena->total_bytes, BASE_ARENA_ALIGN);
     size_t capacity = base_min_size(base_max_size(need, arena->chunk_bytes), room);
     if (capacity < need || capacity > SIZE_MAX - sizeof(struct base_arena_chunk)) {
         return false;
@@ -68,12 +56,12 @@ static bool add_chunk(struct base_arena *arena, size_t need)
     return true;
 }
 
-void *base_arena_alloc(struct base_arena *arena, size_t size)
+void *base_arena_alloc_from_new(struct base_arena *arena, size_t size)
 {
-    if (size > SIZE_MAX - ARENA_ALIGN) {
+    if (size > SIZE_MAX - BASE_ARENA_ALIGN) {
         return NULL;
     }
-    size_t need = base_round_up_size(base_max_size(size, 1), ARENA_ALIGN);
+    size_t need = base_round_up_size(base_max_size(size, 1), BASE_ARENA_ALIGN);
     struct base_arena_chunk *chunk = arena->current;
     if (chunk == NULL || need > chunk->capacity - chunk->used) {
         if (!add_chunk(arena, need)) {
@@ -117,13 +105,11 @@ char *base_arena_dup_str(struct base_arena *arena, const char *from, size_t n)
     return piece;
 }
 
-void base_arena_reset(struct base_arena *arena)
+void base_arena_free_chunks(struct base_arena *arena)
 {
     free_extra_chunks(arena);
-    if (arena->first != NULL && arena->first->capacity > arena->chunk_bytes) {
+    if (arena->first->capacity > arena->chunk_bytes) {
         base_arena_fini(arena);
-    } else if (arena->first != NULL) {
-        arena->first->used = 0;
     }
 }
 

@@ -11,10 +11,23 @@
  *          never exceed max_bytes.
  * Threads  arena and pool have one owner at a time
  */
+#include "base/compiler.h"
+
+#include <stdalign.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct base_arena_chunk; /* private to arena.c */
+enum {
+    BASE_ARENA_ALIGN = 16
+};
+
+/** arena.c's, but for the inline function below. */
+struct base_arena_chunk {
+    struct base_arena_chunk *next; /**< older extra chunks, down to the first one */
+    size_t capacity;               /**< bytes at data */
+    size_t used;                   /**< a multiple of BASE_ARENA_ALIGN */
+    alignas(BASE_ARENA_ALIGN) unsigned char data[];
+};
 
 struct base_arena {
     struct base_arena_chunk *first;   /**< kept by reset; NULL before the first allocation */
@@ -33,7 +46,7 @@ void base_arena_fini(struct base_arena *arena);
 
 /** `size` bytes, 16-aligned, not zeroed; a size of 0 gives a valid pointer too. NULL at the limit or
  * when the heap is empty. Lives until reset or fini. */
-void *base_arena_alloc(struct base_arena *arena, size_t size);
+static inline void *base_arena_alloc(struct base_arena *arena, size_t size);
 void *base_arena_alloc_zero(struct base_arena *arena, size_t size);
 
 /** A copy of `n` bytes, NULL as base_arena_alloc. */
@@ -42,9 +55,38 @@ void *base_arena_dup(struct base_arena *arena, const void *from, size_t n);
 /** A copy of the n bytes at `from` with a NUL behind them. */
 char *base_arena_dup_str(struct base_arena *arena, const char *from, size_t n);
 
+/** base_arena_alloc() where the present chunk does not do. */
+void *base_arena_alloc_from_new(struct base_arena *arena, size_t size);
+
+static inline void *base_arena_alloc(struct base_arena *arena, size_t size)
+{
+    struct base_arena_chunk *chunk = arena->current;
+    if (BASE_UNLIKELY(chunk == NULL || size - 1 >= chunk->capacity - chunk->used)) {
+        return base_arena_alloc_from_new(arena, size); /* a size of 0 goes there too */
+    }
+    void *piece = chunk->data + chunk->used;
+    chunk->used += base_round_up_size(size, BASE_ARENA_ALIGN);
+    return piece;
+}
+
 /** Ends the life of all pieces; keeps the first chunk, unless one huge piece made it larger than
  * chunk_bytes. */
-void base_arena_reset(struct base_arena *arena);
+static inline void base_arena_reset(struct base_arena *arena);
+
+/** base_arena_reset() where chunks are to be freed. */
+void base_arena_free_chunks(struct base_arena *arena);
+
+static inline void base_arena_reset(struct base_arena *arena)
+{
+    if (arena->first == NULL) {
+        return;
+    }
+    arena->first->used = 0;
+    if (BASE_UNLIKELY(arena->current != arena->first ||
+                      arena->first->capacity > arena->chunk_bytes)) {
+        base_arena_free_chunks(arena);
+    }
+}
 
 /** Arenas that wait for reuse. */
 struct base_arena_pool {
