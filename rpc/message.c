@@ -4,7 +4,6 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "rpc/borrow.h"
-#include "rpc/flat.h"
 
 #include <snaprpc/channel.h>
 
@@ -139,23 +138,15 @@ static ProtobufCMessage *unpack_borrowing(struct unpacking *u, ProtobufCAllocato
     return message;
 }
 
-/* NULL: it is not flat, or something is wrong with it. */
-static ProtobufCMessage *unpack_flat(struct snapi_arena *arena, const struct snapi_unpack *in)
+enum base_err snapi_message_unpack(struct snapi_arena *arena, const struct snapi_unpack *in,
+                                   ProtobufCMessage **message)
 {
-    uint8_t *at = base_arena_alloc(&arena->mem, HEAD_BYTES + in->type->sizeof_message);
-    if (at == NULL) {
-        return NULL;
+    *message = NULL;
+    if (in->len > in->max_message_bytes) {
+        base_error_note("message of %zu bytes is longer than max_message_bytes %zu", in->len,
+                        in->max_message_bytes);
+        return BASE_E_LIMIT;
     }
-    *(struct message_head *)(void *)at = (struct message_head){.arena = arena};
-    ProtobufCMessage *message = (ProtobufCMessage *)(void *)(at + HEAD_BYTES);
-    bool is_done = snapi_flat_unpack(&arena->mem, in->type, in->data, in->len, message);
-    return is_done ? message : NULL;
-}
-
-/* Any message, with all its limits. */
-static enum base_err unpack_any(struct snapi_arena *arena, const struct snapi_unpack *in,
-                                ProtobufCMessage **message)
-{
     struct unpacking u = {
         .arena = arena,
         .stack_start = stack_here(),
@@ -181,21 +172,6 @@ static enum base_err unpack_any(struct snapi_arena *arena, const struct snapi_un
     return BASE_OK;
 }
 
-enum base_err snapi_message_unpack(struct snapi_arena *arena, const struct snapi_unpack *in,
-                                   ProtobufCMessage **message)
-{
-    *message = NULL;
-    if (in->len > in->max_message_bytes) {
-        base_error_note("message of %zu bytes is longer than max_message_bytes %zu", in->len,
-                        in->max_message_bytes);
-        return BASE_E_LIMIT;
-    }
-    if (snapi_flat_may_unpack(in->type, in->len)) {
-        *message = unpack_flat(arena, in);
-    }
-    return *message != NULL ? BASE_OK : unpack_any(arena, in, message);
-}
-
 static struct message_head *head_of(const ProtobufCMessage *message)
 {
     return (struct message_head *)(void *)((uintptr_t)message - HEAD_BYTES);
@@ -214,15 +190,12 @@ void snapi_message_watch(ProtobufCMessage *message, bool *is_kept)
 
 size_t snapi_message_size(const ProtobufCMessage *message)
 {
-    size_t size = snapi_flat_size(message);
-    return size != SNAPI_NOT_FLAT ? size : protobuf_c_message_get_packed_size(message);
+    return protobuf_c_message_get_packed_size(message);
 }
 
 void snapi_message_pack(const ProtobufCMessage *message, uint8_t *out)
 {
-    if (!snapi_flat_pack(message, out)) {
-        (void)protobuf_c_message_pack(message, out);
-    }
+    (void)protobuf_c_message_pack(message, out);
 }
 
 void snap_message_keep(ProtobufCMessage *response)
