@@ -29,6 +29,12 @@ static inline void base_compiler_barrier(const void *ptr)
     __asm__ volatile("" : : "r"(ptr) : "memory");
 }
 
+/** Fetches the line at `ptr` into the cache while other work goes on; any address will do. */
+static inline void base_prefetch(const void *ptr)
+{
+    __builtin_prefetch(ptr, 1); /* most that is worth this is written soon */
+}
+
 /** Tells the core that this is a spin loop. */
 static inline void base_cpu_relax(void)
 {

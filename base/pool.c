@@ -10,6 +10,7 @@
 
 enum {
     POOL_ALIGN = 16,
+    SMALL_SLOT_BYTES = 2 * BASE_CACHE_LINE,
     MAX_OBJECT_BYTES = 1 << 20
 };
 
@@ -23,7 +24,8 @@ struct slot {
     alignas(POOL_ALIGN) unsigned char object[];
 };
 
-_Static_assert(sizeof(struct slot) == POOL_ALIGN, "objects stay 16-aligned");
+_Static_assert(sizeof(struct slot) == BASE_POOL_HEADER_BYTES, "as the header says");
+_Static_assert(sizeof(struct slot) % POOL_ALIGN == 0, "objects stay 16-aligned");
 
 static bool is_taken(const struct slot *slot)
 {
@@ -51,6 +53,9 @@ enum base_err base_pool_init(struct base_pool *pool, size_t object_bytes,
     BASE_ENSURE(objects_per_chunk >= 1 && objects_per_chunk <= INT32_MAX, BASE_E_INVALID);
     pool->object_bytes = object_bytes;
     pool->slot_bytes = sizeof(struct slot) + base_round_up_size(object_bytes, POOL_ALIGN);
+    if (pool->slot_bytes > SMALL_SLOT_BYTES) {
+        pool->slot_bytes = base_round_up_size(pool->slot_bytes, BASE_CACHE_LINE);
+    }
     pool->objects_per_chunk = base_ceil_pow2_u32(objects_per_chunk);
     pool->chunk_shift = (uint32_t)__builtin_ctz(pool->objects_per_chunk);
     pool->max_objects = max_objects;
@@ -81,13 +86,15 @@ static enum base_err add_chunk(struct base_pool *pool)
     BASE_ENSURE(pool->n_chunks < pool->n_chunks_max, BASE_E_LIMIT);
     uint32_t first = pool->n_chunks * pool->objects_per_chunk;
     uint32_t n = base_min_u32(pool->objects_per_chunk, pool->max_objects - first);
-    uint8_t *chunk = calloc(n, pool->slot_bytes);
+    size_t bytes = base_round_up_size(n * pool->slot_bytes, BASE_CACHE_LINE);
+    uint8_t *chunk = aligned_alloc(BASE_CACHE_LINE, bytes);
     BASE_ENSURE(chunk != NULL, BASE_E_NOMEM);
     pool->chunks[pool->n_chunks++] = chunk;
     /* From the back, so that the lowest index is taken first. */
     for (uint32_t i = n; i > 0; i--) {
         struct slot *slot = slot_at(pool, first + i - 1);
         slot->idx = first + i - 1;
+        slot->gen = 0;
         slot->next_free = pool->free_idx;
         pool->free_idx = slot->idx;
     }
@@ -138,6 +145,16 @@ void *base_pool_at(const struct base_pool *pool, uint32_t idx)
     }
     struct slot *slot = slot_at(pool, idx);
     return is_taken(slot) ? slot->object : NULL;
+}
+
+void base_pool_prefetch(const struct base_pool *pool, uint32_t idx, uint32_t n_lines)
+{
+    if (idx < n_slots(pool)) {
+        const uint8_t *at = (const uint8_t *)slot_at(pool, idx);
+        for (uint32_t i = 0; i < n_lines; i++) {
+            base_prefetch(at + (size_t)i * BASE_CACHE_LINE);
+        }
+    }
 }
 
 void *base_pool_find(const struct base_pool *pool, uint32_t idx, uint32_t gen)

@@ -10,7 +10,9 @@
  *          give, so (index, generation) names an object that a late packet or completion can
  *          look up safely. The slot given back last is taken first.
  * Memory   grows chunk by chunk up to max_objects; with objects_per_chunk == max_objects, or after
- *          base_pool_reserve, taking never goes to the heap. Objects are 16-aligned.
+ *          base_pool_reserve, taking never goes to the heap. Objects are 16-aligned. Where a header
+ *          (BASE_POOL_HEADER_BYTES) and its object are longer than two cache lines together, the
+ *          header begins a line: a type can choose what lies in its first lines.
  * Threads  one owner
  */
 #include "base/error.h"
@@ -20,12 +22,13 @@
 #include <stdint.h>
 
 enum {
-    BASE_POOL_NONE = -1
-}; /* as (uint32_t)BASE_POOL_NONE: no index */
+    BASE_POOL_NONE = -1, /* as (uint32_t)BASE_POOL_NONE: no index */
+    BASE_POOL_HEADER_BYTES = 16
+};
 
 struct base_pool {
     uint8_t **chunks;  /**< [n_chunks_max] */
-    size_t slot_bytes; /**< header and object, rounded up to 16 */
+    size_t slot_bytes; /**< header and object, rounded up to 16 or a cache line */
     size_t object_bytes;
     uint32_t objects_per_chunk; /**< power of two */
     uint32_t chunk_shift;
@@ -63,6 +66,9 @@ void *base_pool_at(const struct base_pool *pool, uint32_t idx);
 
 /** The same, and only if its generation is `gen`. */
 void *base_pool_find(const struct base_pool *pool, uint32_t idx, uint32_t gen);
+
+/** Fetches the first `n_lines` cache lines of a slot, taken or not, into the cache. Any idx will do. */
+void base_pool_prefetch(const struct base_pool *pool, uint32_t idx, uint32_t n_lines);
 
 /** Of an object of this pool that is taken. */
 uint32_t base_pool_index(const void *object);

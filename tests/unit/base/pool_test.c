@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/pool.h"
 
+#include "base/compiler.h"
 #include "tests/support/cmocka_all.h"
 
 struct thing {
@@ -138,6 +139,44 @@ static void the_walk_sees_exactly_the_taken_ones(void **state)
     base_pool_fini(&pool);
 }
 
+/* Of slots longer than two lines; shorter ones lie as close as they can. */
+static void long_slots_begin_a_cache_line(void **state)
+{
+    (void)state;
+
+    static const struct {
+        size_t object_bytes;
+        bool begins_line;
+    } cases[] = {{112, false}, {113, true}, {1000, true}};
+
+    for (size_t c = 0; c < BASE_ARRAY_LEN(cases); c++) {
+        struct base_pool pool;
+        assert_int_equal(base_pool_init(&pool, cases[c].object_bytes, 4, 10), BASE_OK);
+        size_t expected = cases[c].begins_line ? BASE_CACHE_LINE : 16;
+        for (uint32_t i = 0; i < 10; i++) {
+            const uint8_t *object = base_pool_take(&pool, NULL);
+            assert_int_equal((uintptr_t)(object - BASE_POOL_HEADER_BYTES) % expected, 0);
+        }
+        assert_int_equal(pool.slot_bytes % expected, 0);
+        base_pool_fini(&pool);
+    }
+}
+
+static void any_slot_may_be_prefetched(void **state)
+{
+    (void)state;
+    struct base_pool pool;
+    assert_int_equal(base_pool_init(&pool, 200, 4, 10), BASE_OK);
+    base_pool_prefetch(&pool, 0, 4); /* no chunk yet */
+    assert_non_null(base_pool_take(&pool, NULL));
+    base_pool_prefetch(&pool, 0, 4);
+    base_pool_prefetch(&pool, 9, 4);
+    base_pool_prefetch(&pool, 10, 4);
+    base_pool_prefetch(&pool, UINT32_MAX, 4);
+    assert_int_equal(pool.n_taken, 1);
+    base_pool_fini(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +187,8 @@ int main(void)
         cmocka_unit_test(reserve_makes_room_ahead),
         cmocka_unit_test(bad_shapes_are_refused),
         cmocka_unit_test(the_walk_sees_exactly_the_taken_ones),
+        cmocka_unit_test(long_slots_begin_a_cache_line),
+        cmocka_unit_test(any_slot_may_be_prefetched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
