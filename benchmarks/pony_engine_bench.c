@@ -12,7 +12,9 @@
  * in memory) and the other application take turns on one thread. No sockets, no wake-ups, no
  * other cores: nanoseconds of CPU for a message one way, everything included.
  *
- *   pony_engine_bench [messages]
+ *   pony-engine-bench [messages [connections]]
+ *
+ * With a number of connections (1 to 10000) only that: 64 B messages, each on the next connection.
  */
 
 enum {
@@ -274,12 +276,21 @@ static void measure_conns(uint32_t n_conns, uint64_t n)
 
 int main(int argc, char **argv)
 {
+    static const uint32_t conns[] = {1, 10, 100, 1000, CONNS_MAX};
     uint64_t n = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+    if (argc > 2) {
+        unsigned long n_conns = strtoul(argv[2], NULL, 10);
+        if (n_conns < 1 || n_conns > CONNS_MAX) {
+            die("connections: 1 to 10000");
+        }
+        measure_conns((uint32_t)n_conns, n);
+        return 0;
+    }
     measure("one engine", true, 1452, n);
     measure("two engines, MTU 1452", false, 1452, n);
     measure("two engines, MTU 9000", false, 8952, n);
-    measure_conns(1, n);
-    measure_conns(100, n);
-    measure_conns(CONNS_MAX, n);
+    for (size_t i = 0; i < sizeof(conns) / sizeof(conns[0]); i++) {
+        measure_conns(conns[i], n);
+    }
     return 0;
 }

@@ -167,7 +167,7 @@ void sim_engine_print(const struct sim_engine *at)
                       conn->number, conn->shm_number, conn->peer_number,
                       pony_conn_state_name(conn->state), conn->ctl, conn->n_tx, conn->n_asked,
                       conn->tx_limit - conn->tx_used, pony_credit_left(&conn->credit),
-                      conn->credit.in_use, conn->credit.floor, conn->n_done, conn->n_peer_msgs,
-                      conn->is_local ? "local" : "remote");
+                      conn->credit.in_use, conn->credit.floor, (uint32_t)conn->received_msgs,
+                      conn->n_peer_msgs, conn->is_local ? "local" : "remote");
     }
 }

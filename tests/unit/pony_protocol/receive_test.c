@@ -226,6 +226,30 @@ static void malformed_frames_end_the_flow(void **state)
     free_pair(script.pair);
 }
 
+/* However many there are: frames are decoded ahead of being handled. */
+static void what_comes_before_a_malformed_frame_counts(void **state)
+{
+    (void)state;
+    static const uint32_t counts[] = {1, 15, 16, 17, 32, 33};
+    for (size_t c = 0; c < BASE_ARRAY_LEN(counts); c++) {
+        struct script script = make_script();
+        uint64_t before = world_counter(&script.pair->world, 1, "frames_received");
+        uint32_t limit = script.conn->tx_limit;
+        for (uint32_t i = 1; i <= counts[c]; i++) {
+            add(&script,
+                (struct pony_frame){.type = PONY_FRAME_CREDIT, .limit_bytes = limit + 64 * i});
+        }
+        memset(script.bytes + script.n, PONY_FRAME_MAX, 8);
+        script.n += 8;
+        assert_false(deliver(&script));
+        assert_int_equal(script.conn->tx_limit, limit + 64 * counts[c]);
+        assert_int_equal(world_counter(&script.pair->world, 1, "frames_received"),
+                         before + counts[c]);
+        assert_int_equal(world_counter(&script.pair->world, 1, "frames_malformed"), 1);
+        free_pair(script.pair);
+    }
+}
+
 static void an_older_credit_changes_nothing(void **state)
 {
     (void)state;
@@ -254,6 +278,7 @@ int main(void)
         cmocka_unit_test(closing_twice_ends_the_connection),
         cmocka_unit_test(frames_for_nobody_are_counted_and_dropped),
         cmocka_unit_test(malformed_frames_end_the_flow),
+        cmocka_unit_test(what_comes_before_a_malformed_frame_counts),
         cmocka_unit_test(an_older_credit_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

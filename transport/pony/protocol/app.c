@@ -237,6 +237,11 @@ struct pony_conn *pony_app_find_conn(const struct pony_app *app, uint32_t shm_nu
     return conn;
 }
 
+void pony_app_prefetch_conn(const struct pony_app *app, uint32_t shm_number)
+{
+    base_pool_prefetch(&app->engine->conns, *chain(app, shm_number), PONY_CONN_HOT_LINES);
+}
+
 void pony_app_add_conn(struct pony_app *app, struct pony_conn *conn)
 {
     uint32_t *at = chain(app, conn->shm_number);

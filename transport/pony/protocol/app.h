@@ -100,6 +100,8 @@ void pony_app_top_up(struct pony_app *app, struct pony_conn *conn);
 void pony_app_give_memory(struct pony_app *app, struct pony_conn *conn, uint64_t off, uint32_t len);
 
 struct pony_conn *pony_app_find_conn(const struct pony_app *app, uint32_t shm_number);
+/** Fetches what finding it, and a small message, will use. Any number will do. */
+void pony_app_prefetch_conn(const struct pony_app *app, uint32_t shm_number);
 void pony_app_add_conn(struct pony_app *app, struct pony_conn *conn);
 void pony_app_del_conn(struct pony_app *app, struct pony_conn *conn);
 

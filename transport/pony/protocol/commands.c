@@ -188,6 +188,10 @@ uint32_t pony_app_run_commands(struct pony_app *app, uint64_t now_ns, uint32_t b
         pony_app_fault(app, SHM_REASON_BAD_COMMAND, "bad cursor or opcode in the command queue");
         return 0;
     }
+    /* All of them are on their way from memory together, not one after the other. */
+    for (uint32_t i = 0; i < taken; i++) {
+        pony_app_prefetch_conn(app, commands[i].conn);
+    }
     for (uint32_t i = 0; i < taken; i++) {
         const char *what = run_command(app, &commands[i], now_ns);
         if (what != NULL) {

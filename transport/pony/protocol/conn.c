@@ -57,6 +57,12 @@ struct pony_conn *pony_conn_find(const struct pony_engine *engine, uint32_t numb
     return conn != NULL && conn->number == number ? conn : NULL;
 }
 
+void pony_conn_prefetch(const struct pony_engine *engine, uint32_t number)
+{
+    uint32_t idx = number & ((UINT32_C(1) << engine->conn_bits) - 1);
+    base_pool_prefetch(&engine->conns, idx, PONY_CONN_HOT_LINES);
+}
+
 static struct pony_link *link_of(struct pony_conn *conn)
 {
     return conn->is_local ? &conn->engine->local : conn->link;
@@ -152,6 +158,7 @@ static void enqueue(struct pony_conn *conn, struct pony_tx_msg *msg)
         msg->state = PONY_TX_RTS;
         *waits = (uint16_t)(*waits + msg->is_ordered);
         base_list_add_tail(&conn->rts, &msg->link);
+        conn->may_ask = true;
     } else if (msg->is_ordered && *waits > 0) {
         msg->state = PONY_TX_BLOCKED;
         *waits = (uint16_t)(*waits + 1);
@@ -177,7 +184,7 @@ static void find_first(const struct base_list *queue, uint32_t lane, uint32_t *l
 /* Blocked messages of a lane that are before its first large one without GRANT. */
 static void unblock(struct pony_conn *conn, uint32_t lane)
 {
-    uint32_t limit = conn->next_msg_no;
+    uint32_t limit = (uint32_t)conn->sent_msgs;
     find_first(&conn->asked, lane, &limit);
     find_first(&conn->rts, lane, &limit);
     base_list_foreach_safe (it, &conn->blocked) {
@@ -269,11 +276,10 @@ void pony_conn_close(struct pony_conn *conn)
 void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg)
 {
     msg->conn = conn;
-    msg->msg_no = conn->next_msg_no++;
+    msg->msg_no = (uint32_t)conn->sent_msgs++;
     /* PX-69 */
     msg->seq = msg->is_ordered ? conn->tx_seq[msg->stream % PONY_LANES]++ : msg->msg_no;
     conn->n_tx++;
-    conn->sent_msgs++;
     conn->sent_bytes += msg->len;
     enqueue(conn, msg);
     if (conn->state == PONY_CONN_OPEN) {

@@ -3,6 +3,7 @@
 #define PONY_PROTOCOL_CONN_H
 
 #include "base/list.h"
+#include "base/pool.h"
 #include "transport/pony/abi/shm.h"
 #include "transport/pony/protocol/class.h"
 #include "transport/pony/protocol/credit.h"
@@ -35,7 +36,8 @@ struct pony_link;
 
 enum {
     PONY_LANES = 64,
-    PONY_RTS_MAX = 4, /**< large messages of a connection that wait for GRANT at once */
+    PONY_RTS_MAX = 4,        /**< large messages of a connection that wait for GRANT at once */
+    PONY_CONN_HOT_LINES = 3, /**< cache lines that small messages use */
     PONY_CONN_BYTES_MAX = 2048
 };
 
@@ -66,64 +68,93 @@ enum pony_tell {
     PONY_TELL_CLOSE_OK
 };
 
+/*
+ * With thousands of connections each message finds the memory of its connection cold, and pays for
+ * each line of it: what every small message needs lies in the first lines (with the pool's header,
+ * which is looked at whenever a connection is found by its number), the rest behind. See "What many
+ * connections cost" in docs/benchmarks.md.
+ */
 struct pony_conn {
-    /* Sending. */
+    /* Line 0: whose it is. */
     struct pony_engine *engine;
     struct pony_app *app;   /**< NULL: gone */
     struct pony_link *link; /**< NULL: local, or the flow is dead */
-    struct pony_conn *peer; /**< local: the other end; NULL: remote, or gone */
-    uint8_t state;          /**< enum pony_conn_state; written by conn.c only */
-    uint8_t ctl;            /**< PONY_CTL_* */
-    uint8_t reason;         /**< enum shm_reason of the end */
-    uint8_t class;          /**< enum pony_class; never changes once on a link */
-    bool is_local;
-    bool is_close_sent;
-    bool is_told;     /**< the application has its CLOSED */
-    bool was_open;    /**< the application may have got messages through */
-    bool is_flushing; /**< closed while OPENING: goes on to CLOSING once open */
     uint32_t number;
     uint32_t peer_number;
-    uint32_t tx_limit; /**< credit that the peer granted in all, modulo 2^32 */
-    uint32_t tx_used;  /**< charges of eager messages begun, modulo 2^32 */
-    uint32_t tx_eager_max;
-    uint32_t next_msg_no;
-    uint32_t next_rts_no;
-    uint32_t n_asked;               /**< messages in `asked` */
-    uint32_t n_tx;                  /**< tx messages that exist */
-    int32_t small_left, large_left; /**< bytes left of this turn in the send round */
-    struct base_list eager, blocked, rts, asked, granted; /**< by enum pony_tx_state */
-    struct base_list small_link; /**< in the link's (or engine's) list of those with small things */
-    struct base_list large_link; /**< likewise, with granted messages */
-
-    /* Receiving. */
-    struct pony_credit credit;
-    struct base_list rx_msgs; /**< all struct pony_rx_msg of it */
-    struct base_list early;   /**< RTS that came before their turn */
-    struct base_list grants;  /**< GRANT to be sent */
-    uint32_t rx_rts_no;       /**< the next RTS whose turn it is */
-    uint32_t n_granted;
-    uint32_t n_done;      /**< messages handed over */
-    uint32_t n_peer_msgs; /**< how many the peer sent, if has_close */
-    bool has_close;
-
     uint32_t shm_number;
-    uint32_t hash_next; /**< in the application's table */
+    uint8_t state;  /**< enum pony_conn_state; written by conn.c only */
+    uint8_t ctl;    /**< PONY_CTL_* */
+    uint8_t reason; /**< enum shm_reason of the end */
+    uint8_t class;  /**< enum pony_class; never changes once on a link */
+    bool is_local : 1;
+    bool is_close_sent : 1;
+    bool is_told : 1;     /**< the application has its CLOSED */
+    bool was_open : 1;    /**< the application may have got messages through */
+    bool is_flushing : 1; /**< closed while OPENING: goes on to CLOSING once open */
+    bool has_close : 1;   /**< the peer's CLOSE came */
+    bool may_ask : 1;     /**< there may be something in `rts` or `grants`; cleared late */
+    int32_t small_left;   /**< bytes left of this turn in the small round */
+
+    /* Line 1: sending. */
+    struct base_list eager;      /**< by enum pony_tx_state, as those below */
+    struct base_list small_link; /**< in the link's (or engine's) list of those with small things */
+    uint32_t tx_limit;           /**< credit that the peer granted in all, modulo 2^32 */
+    uint32_t tx_used;            /**< charges of eager messages begun, modulo 2^32 */
+    uint32_t tx_eager_max;
+    uint32_t n_tx;       /**< tx messages that exist */
+    uint64_t sent_msgs;  /**< begun; modulo 2^32 the number of the next one */
+    uint64_t sent_bytes; /**< of them */
+
+    /* Line 2: receiving. */
+    struct pony_credit credit;
+    uint64_t received_msgs; /**< handed over */
+    uint64_t received_bytes;
+    uint32_t n_peer_msgs; /**< how many the peer sent, modulo 2^32, if has_close */
+    uint32_t rx_rts_no;   /**< the next RTS whose turn it is */
+    uint32_t n_granted;
+    uint32_t n_asked; /**< messages in `asked` */
+
+    /* Large messages. */
+    struct base_list blocked, rts, asked, granted;
+    struct base_list large_link; /**< in the link's list of those with granted messages */
+    struct base_list rx_msgs;    /**< all struct pony_rx_msg of it */
+    struct base_list early;      /**< RTS that came before their turn */
+    struct base_list grants;     /**< GRANT to be sent */
+    uint32_t next_rts_no;
+    int32_t large_left; /**< bytes left of this turn in the large round */
+
+    /* Life. */
+    struct pony_conn *peer; /**< local: the other end; NULL: remote, or gone */
+    uint32_t hash_next;     /**< in the application's table */
     struct base_list app_link, link_link;
     uint64_t expected_instance; /**< of the peer's snapd; 0: any */
     uint64_t service;
-    uint64_t sent_msgs, sent_bytes, received_msgs, received_bytes;
+
+    /* Ordered messages. */
     uint32_t tx_seq[PONY_LANES];     /**< next number of an ordered message */
     uint16_t lane_waits[PONY_LANES]; /**< ordered: large ones without GRANT, and blocked ones */
     uint32_t rx_seq[PONY_LANES];
 };
 
-static_assert(sizeof(struct pony_conn) + 16 <= PONY_CONN_BYTES_MAX, "idle connections are cheap");
+static_assert(sizeof(struct pony_conn) + BASE_POOL_HEADER_BYTES <= PONY_CONN_BYTES_MAX,
+              "idle connections are cheap");
+
+/* Whether `field` begins line `n` of its slot of the pool. */
+#define PONY_CONN_BEGINS(field, n) \
+    (BASE_POOL_HEADER_BYTES + offsetof(struct pony_conn, field) == (size_t)(n)*BASE_CACHE_LINE)
+
+static_assert(PONY_CONN_BEGINS(eager, 1) && PONY_CONN_BEGINS(credit, 2) &&
+                  PONY_CONN_BEGINS(blocked, PONY_CONN_HOT_LINES),
+              "a small message needs no other lines");
 
 /** A new connection of `app` (its credit is opened). NULL: a limit. */
 struct pony_conn *pony_conn_create(struct pony_engine *engine, struct pony_app *app);
 
 /** By our number on the wire. NULL: gone. */
 struct pony_conn *pony_conn_find(const struct pony_engine *engine, uint32_t number);
+
+/** Fetches what finding it, and a small message in either direction, will use. Any number will do. */
+void pony_conn_prefetch(const struct pony_engine *engine, uint32_t number);
 
 /** A new connection that answers an OPEN: sends OPEN_OK. */
 void pony_conn_set_accepting(struct pony_conn *conn);

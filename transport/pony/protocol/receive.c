@@ -12,6 +12,10 @@
  * dropped: the peer has not heard yet (PX-61).
  */
 
+enum {
+    AHEAD = 16 /* frames decoded before the first of them is handled */
+};
+
 static void violate(struct pony_conn *conn)
 {
     pony_count(conn->engine, PONY_OPS_PROTOCOL_ERRORS, 1);
@@ -28,7 +32,7 @@ static void run_out(struct pony_conn *conn)
 /* The last of the peer's messages is there, and it has closed. PX-67 */
 static bool finish_close(struct pony_conn *conn)
 {
-    if (!conn->has_close || conn->n_done != conn->n_peer_msgs) {
+    if (!conn->has_close || (uint32_t)conn->received_msgs != conn->n_peer_msgs) {
         return false;
     }
     pony_conn_end(conn, SHM_REASON_CLOSED, PONY_TELL_CLOSE_OK);
@@ -37,7 +41,6 @@ static bool finish_close(struct pony_conn *conn)
 
 static void hand_over(struct pony_conn *conn, uint64_t off, const struct pony_rx_msg *facts)
 {
-    conn->n_done++;
     conn->received_msgs++;
     conn->received_bytes += facts->len;
     pony_count(conn->engine, PONY_OPS_RECEIVED_MSGS, 1);
@@ -205,6 +208,7 @@ void pony_receive_serve_waiting(struct pony_app *app)
         }
         base_list_del(&msg->turn);
         base_list_add_tail(&msg->conn->grants, &msg->turn);
+        msg->conn->may_ask = true;
         msg->conn->n_granted++;
         pony_rx_put_partial(&app->rx_msgs, msg);
         pony_conn_wake_small(msg->conn);
@@ -376,6 +380,38 @@ void pony_receive_for_conn(struct pony_conn *conn, const struct pony_frame *fram
     table[frame->type].handle(conn, frame);
 }
 
+/* One decoded frame of a flow's packet. */
+static void receive_frame(struct pony_engine *engine, struct pony_link *link,
+                          const struct pony_frame *frame)
+{
+    if (frame->type == PONY_FRAME_OPEN) {
+        pony_mapper_on_open(engine, link, NULL, frame);
+        return;
+    }
+    struct pony_conn *conn = pony_conn_find(engine, frame->conn);
+    if (conn == NULL || conn->link != link) {
+        pony_count(engine, PONY_OPS_FRAMES_STALE, 1);
+        return;
+    }
+    pony_receive_for_conn(conn, frame);
+}
+
+/* Decodes up to AHEAD frames before anything is done with them, so that their connections are on
+ * their way from memory together. False: behind the `*n` decoded ones comes a malformed one. */
+static bool decode_ahead(const struct pony_engine *engine, struct base_cursor *cursor,
+                         struct pony_frame frames[AHEAD], uint32_t *n)
+{
+    *n = 0;
+    while (*n < AHEAD && base_cursor_left(cursor) > 0) {
+        if (!pony_frame_get(cursor, &frames[*n])) {
+            return false;
+        }
+        pony_conn_prefetch(engine, frames[*n].conn);
+        (*n)++;
+    }
+    return true;
+}
+
 bool pony_receive_packet(void *ctx, struct pony_flow *flow, const uint8_t *frames, uint32_t len,
                          uint64_t now_ns)
 {
@@ -383,23 +419,16 @@ bool pony_receive_packet(void *ctx, struct pony_flow *flow, const uint8_t *frame
     struct base_cursor cursor = base_cursor_make(frames, len);
     struct pony_link *link = pony_mapper_link(engine, flow);
     engine->now_ns = now_ns;
-    while (link != NULL && base_cursor_left(&cursor) > 0) {
-        struct pony_frame frame;
-        if (!pony_frame_get(&cursor, &frame)) {
-            pony_count(engine, PONY_OPS_FRAMES_MALFORMED, 1);
-            return false;
+    bool is_sound = link != NULL;
+    while (is_sound && base_cursor_left(&cursor) > 0) {
+        struct pony_frame ahead[AHEAD];
+        uint32_t n = 0;
+        is_sound = decode_ahead(engine, &cursor, ahead, &n);
+        for (uint32_t i = 0; i < n; i++) {
+            receive_frame(engine, link, &ahead[i]);
         }
-        pony_count(engine, PONY_OPS_FRAMES_RECEIVED, 1);
-        if (frame.type == PONY_FRAME_OPEN) {
-            pony_mapper_on_open(engine, link, NULL, &frame);
-            continue;
-        }
-        struct pony_conn *conn = pony_conn_find(engine, frame.conn);
-        if (conn == NULL || conn->link != link) {
-            pony_count(engine, PONY_OPS_FRAMES_STALE, 1);
-            continue;
-        }
-        pony_receive_for_conn(conn, &frame);
+        pony_count(engine, PONY_OPS_FRAMES_RECEIVED, n);
+        pony_count(engine, PONY_OPS_FRAMES_MALFORMED, is_sound ? 0 : 1);
     }
-    return link != NULL;
+    return is_sound;
 }

@@ -173,6 +173,9 @@ static bool send_flow_control(struct sink *sink, struct pony_conn *conn)
             return false;
         }
     }
+    if (!conn->may_ask) {
+        return true;
+    }
     while (!base_list_is_empty(&conn->grants)) {
         struct pony_rx_msg *msg =
             base_list_entry(base_list_first(&conn->grants), struct pony_rx_msg, turn);
@@ -204,6 +207,7 @@ static bool send_flow_control(struct sink *sink, struct pony_conn *conn)
         conn->n_asked++;
         emit(sink, conn, &frame);
     }
+    conn->may_ask = !base_list_is_empty(&conn->rts);
     return true;
 }
 
@@ -275,8 +279,9 @@ static enum turn small_turn(struct sink *sink, struct pony_conn *conn)
     }
     enum turn turn = send_eager(sink, conn);
     if (turn == TURN_IDLE && pony_conn_may_send_close(conn)) {
-        struct pony_frame frame = {
-            .type = PONY_FRAME_CLOSE, .conn = conn->peer_number, .msg_no = conn->next_msg_no};
+        struct pony_frame frame = {.type = PONY_FRAME_CLOSE,
+                                   .conn = conn->peer_number,
+                                   .msg_no = (uint32_t)conn->sent_msgs};
         if (!fits(sink, pony_frame_bytes(PONY_FRAME_CLOSE))) {
             return TURN_FULL;
         }
