@@ -129,9 +129,9 @@ static void feed_packet(struct world *world, struct input *in)
 
 static void feed_command(struct world_app *app, struct input *in)
 {
-    struct shm_command command;
+    struct shm_command command = {0};
     uint8_t how = take_byte(in);
-    (void)take_bytes(in, &command, 24);
+    (void)take_bytes(in, &command, (how & 32) != 0 ? sizeof(command) : 32);
     if ((how & 1) != 0) { /* a command that may well be right */
         command.opcode = (uint8_t)(1 + command.opcode % (SHM_OP_MAX - 1));
         command.flags &= 1;
@@ -146,6 +146,7 @@ static void feed_command(struct world_app *app, struct input *in)
         command.u.open.to.udp_port = to->addr.udp_port;
         command.u.open.service = SERVICE + ((how & 8) != 0);
         command.u.open.instance = (how & 16) != 0 ? to->config.instance : 0;
+        command.u.open.traffic = (uint8_t)(how >> 6);
     }
     (void)world_put(app, &command);
 }
