@@ -1,24 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiled without sanitizers and coverage: it is the sanitizer here.
+ * Compiled without sanitizers and coverage: it is the sanitizer here. Pages are compared and copied
+ * by loops of its own: the sanitizer's memcpy() would refuse what is poisoned.
+ *
+ * Putting back what an execution wrote costs more than the execution when each page is dropped and
+ * faulted in again. So pages that are written again and again stay, and are copied from the file:
+ * `kept`. Which pages were written the kernel tells (pagemap: there, and no longer the file's), and
+ * it is asked only when there were page faults.
  */
 #include "fuzz/support/fuzz_heap.h"
 
 #include "base/assert.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <sanitizer/asan_interface.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
     HEAP_BYTES = 64 << 20,
     ALIGN = 16,
     REDZONE = 64,
-    FREED_MAX = 4096 /* saved blocks that one execution may free */
+    FREED_MAX = 4096, /* saved blocks that one execution may free */
+    PAGE_BYTES = 4096,
+    N_PAGES = HEAP_BYTES / PAGE_BYTES,
+    PAGE_WORDS = PAGE_BYTES / sizeof(uint64_t),
+    IDLE_MAX = 32, /* executions after which a kept page that none of them wrote is dropped */
+    PAGEMAP_FILE_BIT = 61,
+    PAGEMAP_SWAPPED_BIT = 62 /* and 63: present */
 };
 
 /* Of the block that begins at byte ALIGN * i of the arena. Outside of it: freeing touches no page. */
@@ -40,6 +53,17 @@ static struct {
     uint32_t n_freed;
     bool is_entered;
 } heap;
+
+/* Pages of the arena that are no longer the file's. */
+static struct {
+    const uint8_t *clean; /* the file: what was saved, zeros after it */
+    int pagemap_fd;
+    long n_faults; /* when it was asked last */
+    uint32_t idx[N_PAGES];
+    uint32_t n;
+    uint8_t idle[N_PAGES]; /* by page: resets since it was written */
+    bool is_kept[N_PAGES];
+} kept;
 
 /* Of libFuzzer and the libraries: what they have freed is not what we look for. */
 const char *__asan_default_options(void);
@@ -104,9 +128,75 @@ void fuzz_heap_save(void)
     void *same =
         mmap(heap.base, HEAP_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, heap.fd, 0);
     base_assert(same == heap.base);
+    kept.clean = mmap(NULL, HEAP_BYTES, PROT_READ, MAP_SHARED, heap.fd, 0);
+    kept.pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    base_assert(kept.clean != MAP_FAILED && kept.pagemap_fd >= 0);
     heap.saved_top = heap.top;
     heap.saved_live = heap.n_live;
     heap.n_freed = 0;
+}
+
+static long count_faults(void)
+{
+    struct rusage usage;
+    base_assert(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_minflt + usage.ru_majflt;
+}
+
+/* Finds the pages below the top that were written for the first time. */
+static void find_written(void)
+{
+    static uint64_t entries[N_PAGES];
+    uint32_t n = (uint32_t)((heap.top + PAGE_BYTES - 1) / PAGE_BYTES);
+    off_t at = (off_t)((uintptr_t)heap.base / PAGE_BYTES * sizeof(entries[0]));
+    long n_faults = count_faults();
+    if (n_faults == kept.n_faults) {
+        return;
+    }
+    kept.n_faults = n_faults;
+    base_assert(pread(kept.pagemap_fd, entries, n * sizeof(entries[0]), at) ==
+                (ssize_t)(n * sizeof(entries[0])));
+    for (uint32_t i = 0; i < n; i++) {
+        bool is_written =
+            entries[i] >> PAGEMAP_SWAPPED_BIT != 0 && (entries[i] >> PAGEMAP_FILE_BIT & 1) == 0;
+        if (is_written && !kept.is_kept[i]) {
+            kept.is_kept[i] = true;
+            kept.idle[i] = 0;
+            kept.idx[kept.n++] = i;
+        }
+    }
+}
+
+/* False: it was as it was saved. */
+static bool put_back(uint32_t page)
+{
+    uint64_t *now = (uint64_t *)(void *)(heap.base + (size_t)page * PAGE_BYTES);
+    const uint64_t *was = (const uint64_t *)(const void *)(kept.clean + (size_t)page * PAGE_BYTES);
+    uint64_t changed = 0;
+    for (uint32_t i = 0; i < PAGE_WORDS; i++) {
+        changed |= now[i] ^ was[i];
+    }
+    for (uint32_t i = 0; changed != 0 && i < PAGE_WORDS; i++) {
+        now[i] = was[i];
+    }
+    return changed != 0;
+}
+
+static void put_all_back(void)
+{
+    uint32_t n = 0;
+    find_written();
+    for (uint32_t i = 0; i < kept.n; i++) {
+        uint32_t page = kept.idx[i];
+        kept.idle[page] = put_back(page) ? 0 : (uint8_t)(kept.idle[page] + 1);
+        if (kept.idle[page] < IDLE_MAX) {
+            kept.idx[n++] = page;
+            continue;
+        }
+        kept.is_kept[page] = false;
+        base_assert(madvise(heap.base + (size_t)page * PAGE_BYTES, PAGE_BYTES, MADV_DONTNEED) == 0);
+    }
+    kept.n = n;
 }
 
 void fuzz_heap_reset(void)
@@ -118,7 +208,7 @@ void fuzz_heap_reset(void)
             head->is_taken = true;
             __asan_unpoison_memory_region(heap.base + (size_t)(head - heads) * ALIGN, head->bytes);
         }
-        base_assert(madvise(heap.base, heap.top, MADV_DONTNEED) == 0);
+        put_all_back();
     }
     heap.top = heap.saved_top;
     heap.n_live = heap.saved_live;

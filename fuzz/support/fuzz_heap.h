@@ -13,7 +13,7 @@
  *          free is always seen; 64 poisoned bytes between blocks. When the arena is full, blocks come
  *          from the sanitizer's heap.
  * Saved    fuzz_heap_save() keeps what is there: each reset brings exactly that back, addresses
- *          included, by dropping the pages that were written since. So a world is built once.
+ *          included, by putting back the pages that were written since. So a world is built once.
  *          Variables outside the heap are the caller's to put back, or keep them in the heap.
  * Leaks    fuzz_heap_n_live(); LeakSanitizer does not look into the arena
  * Use      snap_fuzzer(... HEAP): links this and wraps the functions
