@@ -188,7 +188,8 @@ static void put_all_back(void)
     find_written();
     for (uint32_t i = 0; i < kept.n; i++) {
         uint32_t page = kept.idx[i];
-        kept.idle[page] = put_back(page) ? 0 : (uint8_t)(kept.idle[page] + 1);
+        bool is_reached = (uint64_t)page * PAGE_BYTES < heap.top; /* else nothing was there */
+        kept.idle[page] = is_reached && put_back(page) ? 0 : (uint8_t)(kept.idle[page] + 1);
         if (kept.idle[page] < IDLE_MAX) {
             kept.idx[n++] = page;
             continue;
