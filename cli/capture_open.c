@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/in6.h"
 #include "cli/capture.h"
 #include "cli/pcapng.h"
 
@@ -25,7 +26,7 @@ static void learn_local(struct cli_capture_ring *ring, const Pony__Control__Capt
 {
     char host[64];
     struct in_addr v4;
-    struct in6_addr v6;
+    struct base_in6 v6;
     ring->local = (struct cli_ip_end){.port = (uint16_t)what->udp_port};
     const char *colon = strrchr(what->address, ':');
     size_t len = colon != NULL ? (size_t)(colon - what->address) : 0;
@@ -41,8 +42,9 @@ static void learn_local(struct cli_capture_ring *ring, const Pony__Control__Capt
         ring->is_bound = true;
     } else if (host[0] == '[' && host[len - 1] == ']') {
         host[len - 1] = '\0';
-        if (inet_pton(AF_INET6, host + 1, &v6) == 1 && !IN6_IS_ADDR_UNSPECIFIED(&v6)) {
-            memcpy(ring->local.ip, &v6, 16);
+        static const uint8_t any[16];
+        if (base_in6_parse(host + 1, &v6) == NULL && memcmp(v6.ip, any, sizeof(any)) != 0) {
+            memcpy(ring->local.ip, v6.ip, sizeof(v6.ip));
             ring->is_bound = true;
         }
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "snapd/device/device.h"
 
+#include "base/in6.h"
+
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -48,22 +50,22 @@ void snapd_local_addrs_read(struct snapd_local_addrs *addrs)
     }
     for (struct ifaddrs *it = list; it != NULL && addrs->n < SNAPD_LOCAL_ADDRS_MAX;
          it = it->ifa_next) {
-        uint8_t *ip = addrs->ip[addrs->n];
+        struct pony_addr *addr = &addrs->addrs[addrs->n];
         if (it->ifa_addr == NULL) {
             continue;
         }
         if (it->ifa_addr->sa_family == AF_INET6) {
             struct sockaddr_in6 v6;
             memcpy(&v6, it->ifa_addr, sizeof(v6));
-            memcpy(ip, &v6.sin6_addr, 16);
+            *addr = (struct pony_addr){.udp_port = 0};
+            memcpy(addr->ip, &v6.sin6_addr, 16);
+            addr->scope = base_in6_is_link_local(addr->ip) ? v6.sin6_scope_id : 0;
             addrs->n++;
         } else if (it->ifa_addr->sa_family == AF_INET) {
             struct sockaddr_in v4;
             memcpy(&v4, it->ifa_addr, sizeof(v4));
-            memset(ip, 0, 16);
-            ip[10] = 0xff;
-            ip[11] = 0xff;
-            memcpy(ip + 12, &v4.sin_addr, 4);
+            *addr = (struct pony_addr){.ip = {[10] = 0xff, [11] = 0xff}};
+            memcpy(addr->ip + 12, &v4.sin_addr, 4);
             addrs->n++;
         }
     }

@@ -3,6 +3,7 @@
 #define SNAPD_DEVICE_DEVICE_H
 
 #include "base/error.h"
+#include "base/in6.h"
 #include "base/log.h"
 #include "transport/pony/protocol/packet.h"
 
@@ -25,13 +26,13 @@ struct snapd_dev {
 enum {
     SNAPD_DEV_RX_MAX = 256, /**< packets one receive() may be asked for */
     SNAPD_LOCAL_ADDRS_MAX = 64,
-    SNAPD_DEV_ADDRESS_MAX = 64
+    SNAPD_DEV_ADDRESS_MAX = BASE_IN6_TEXT + 8
 };
 
 /** Addresses of this host; a list that is not complete costs speed, not packets. */
 struct snapd_local_addrs {
     uint32_t n;
-    uint8_t ip[SNAPD_LOCAL_ADDRS_MAX][16]; /**< IPv4 is v4-mapped */
+    struct pony_addr addrs[SNAPD_LOCAL_ADDRS_MAX]; /**< port 0 */
 };
 
 /** The host's addresses now. Control thread. */

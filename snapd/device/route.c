@@ -26,10 +26,12 @@ static const struct route_dev *const_route_of(const struct snapd_dev *dev)
     return (const struct route_dev *)(const void *)dev;
 }
 
-static bool is_local(const struct route_dev *route, const uint8_t *ip)
+static bool is_local(const struct route_dev *route, const struct pony_addr *to)
 {
+    struct pony_addr host = *to;
+    host.udp_port = 0;
     for (uint32_t i = 0; i < route->local.n; i++) {
-        if (memcmp(route->local.ip[i], ip, 16) == 0) {
+        if (pony_addr_equal(&route->local.addrs[i], &host)) {
             return true;
         }
     }
@@ -87,7 +89,7 @@ static void route_send(struct snapd_dev *dev, const struct pony_packet_out *pack
     n = base_min_u32(n, PONY_TX_BATCH_MAX);
     for (uint32_t i = 0; i < n; i++) {
         const struct pony_packet_out *p = &packets[i];
-        if (snapd_loop_has_port(route->loop, p->to.udp_port) && is_local(route, p->to.ip)) {
+        if (snapd_loop_has_port(route->loop, p->to.udp_port) && is_local(route, &p->to)) {
             route->to_loop[n_loop++] = *p;
         } else {
             route->to_net[n_net++] = *p;

@@ -3,6 +3,7 @@
 
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "base/in6.h"
 #include "snapd/device/udp_internal.h"
 
 #include <arpa/inet.h>
@@ -34,9 +35,11 @@ static void name_address(struct snapd_udp *udp)
     union udp_name name = {.v6 = {.sin6_family = AF_UNSPEC}};
     socklen_t len = sizeof(name);
     (void)getsockname(udp->fds[0], &name.any, &len);
-    char host[INET6_ADDRSTRLEN] = "";
+    char host[BASE_IN6_TEXT] = "";
     if (udp->is_v6) {
-        (void)inet_ntop(AF_INET6, &name.v6.sin6_addr, host, sizeof(host));
+        struct base_in6 in6 = {.scope = name.v6.sin6_scope_id};
+        memcpy(in6.ip, &name.v6.sin6_addr, sizeof(in6.ip));
+        base_in6_format(&in6, host);
     } else {
         (void)inet_ntop(AF_INET, &name.v4.sin_addr, host, sizeof(host));
     }

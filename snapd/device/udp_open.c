@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/compiler.h"
 #include "base/fd.h"
+#include "base/in6.h"
 #include "snapd/config.h"
 #include "snapd/device/udp_internal.h"
 
@@ -18,38 +19,53 @@ enum {
     SIDE_TRIES = 8
 };
 
-/* "HOST:PORT" into a name; HOST numeric, in brackets if IPv6, or '*'. */
-static enum base_err parse_listen(const char *text, union udp_name *name, bool *is_any)
+/* What is before the port: numeric, in brackets if IPv6, or '*'. NULL, or what is wrong. */
+static const char *parse_host(char *host, size_t len, union udp_name *name, bool *is_any)
+{
+    *is_any = strcmp(host, "*") == 0;
+    if (host[0] == '[' && host[len - 1] == ']') {
+        struct base_in6 in6;
+        host[len - 1] = '\0';
+        const char *wrong = base_in6_parse(host + 1, &in6);
+        name->v6.sin6_family = AF_INET6;
+        name->v6.sin6_scope_id = in6.scope;
+        memcpy(&name->v6.sin6_addr, in6.ip, sizeof(in6.ip));
+        return wrong;
+    }
+    name->any.sa_family = *is_any ? AF_INET6 : AF_INET;
+    return *is_any || inet_pton(AF_INET, host, &name->v4.sin_addr) == 1 ? NULL
+                                                                        : "this is no address";
+}
+
+/* NULL, or what is wrong. */
+static const char *parse_host_port(const char *text, union udp_name *name, bool *is_any)
 {
     char host[SNAPD_DEV_ADDRESS_MAX];
     const char *colon = strrchr(text, ':');
     size_t len = colon != NULL ? (size_t)(colon - text) : 0;
-    unsigned long port = 0;
     char *end = NULL;
-    if (colon != NULL && colon[1] >= '0' && colon[1] <= '9') {
-        port = strtoul(colon + 1, &end, 10);
+    if (len == 0 || len >= sizeof(host)) {
+        return "this is no host and port";
     }
-    bool is_ok = end != NULL && *end == '\0' && port <= 65535 && len > 0 && len < sizeof(host);
-    if (is_ok) {
-        bool has_brackets = text[0] == '[' && text[len - 1] == ']';
-        size_t skip = has_brackets ? 1 : 0;
-        memcpy(host, text + skip, len - 2 * skip);
-        host[len - 2 * skip] = '\0';
-        *is_any = strcmp(host, "*") == 0;
-        if (*is_any || (has_brackets && inet_pton(AF_INET6, host, &name->v6.sin6_addr) == 1)) {
-            name->v6.sin6_family = AF_INET6;
-            name->v6.sin6_port = htons((uint16_t)port);
-        } else if (!has_brackets && inet_pton(AF_INET, host, &name->v4.sin_addr) == 1) {
-            name->v4.sin_family = AF_INET;
-            name->v4.sin_port = htons((uint16_t)port);
-        } else {
-            is_ok = false;
-        }
+    unsigned long port = colon[1] >= '0' && colon[1] <= '9' ? strtoul(colon + 1, &end, 10) : 65536;
+    if (port > 65535 || *end != '\0') {
+        return "the port is not a number from 0 to 65535";
     }
-    if (!is_ok) {
-        base_error_note("listen address \"%.60s\" is not understood; give *:4741, 10.0.0.1:4741 or "
-                        "[2001:db8::1]:4741",
-                        text);
+    memcpy(host, text, len);
+    host[len] = '\0';
+    const char *wrong = parse_host(host, len, name, is_any);
+    name->v4.sin_port = htons((uint16_t)port); /* both families have it at the same place */
+    return wrong;
+}
+
+/* "HOST:PORT" into a name. */
+static enum base_err parse_listen(const char *text, union udp_name *name, bool *is_any)
+{
+    const char *wrong = parse_host_port(text, name, is_any);
+    if (wrong != NULL) {
+        base_error_note("listen address \"%.60s\" is not understood: %s; give *:4741, "
+                        "10.0.0.1:4741 or [2001:db8::1]:4741",
+                        text, wrong);
         return BASE_E_INVALID;
     }
     return BASE_OK;

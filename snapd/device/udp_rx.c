@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/compiler.h"
 #include "base/hash.h"
+#include "base/in6.h"
 #include "snapd/device/udp_internal.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@ struct pony_addr udp_addr_from(const union udp_name *name)
     if (name->any.sa_family == AF_INET6) {
         memcpy(addr.ip, &name->v6.sin6_addr, sizeof(addr.ip));
         addr.udp_port = ntohs(name->v6.sin6_port);
+        addr.scope = base_in6_is_link_local(addr.ip) ? name->v6.sin6_scope_id : 0;
     } else {
         addr.ip[10] = 0xff;
         addr.ip[11] = 0xff;

@@ -22,6 +22,7 @@ socklen_t udp_name_from(const struct snapd_udp *udp, const struct pony_addr *add
         name->v6 =
             (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(addr->udp_port)};
         memcpy(&name->v6.sin6_addr, addr->ip, sizeof(addr->ip));
+        name->v6.sin6_scope_id = addr->scope;
         return sizeof(name->v6);
     }
     name->v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(addr->udp_port)};

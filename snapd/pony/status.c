@@ -245,7 +245,8 @@ static void fill_conn(uint32_t i)
 }
 
 static_assert(sizeof(struct pony_addr) == sizeof(struct shm_addr) &&
-                  offsetof(struct pony_addr, udp_port) == offsetof(struct shm_addr, udp_port),
+                  offsetof(struct pony_addr, udp_port) == offsetof(struct shm_addr, udp_port) &&
+                  offsetof(struct pony_addr, scope) == offsetof(struct shm_addr, scope),
               "printed as one another");
 
 /* The next rows of a table; false when there are none left. */

@@ -118,6 +118,20 @@ bool hosts_add_address(const struct hosts *hosts, int host, const char *address)
     return ip(hosts->ns_fd[host], command);
 }
 
+bool hosts_add_interface(const struct hosts *hosts, int host, const char *name, const char *address)
+{
+    char commands[3][128];
+    (void)snprintf(commands[0], sizeof(commands[0]), "link add %s type veth", name);
+    (void)snprintf(commands[1], sizeof(commands[1]), "addr add %s dev %s", address, name);
+    (void)snprintf(commands[2], sizeof(commands[2]), "link set %s up", name);
+    for (int i = 0; i < 3; i++) {
+        if (!ip(hosts->ns_fd[host], commands[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool hosts_swallow_port(const struct hosts *hosts, int host, int udp_port)
 {
     /* By a rule of the other host, which must come before that for its own addresses. */

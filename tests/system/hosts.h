@@ -26,6 +26,10 @@ bool hosts_enter(struct hosts *hosts, int host);
 /** Gives a host another address: "10.213.0.22/24". */
 bool hosts_add_address(const struct hosts *hosts, int host, const char *address);
 
+/** Gives a host a link that leads nowhere, with an address. */
+bool hosts_add_interface(const struct hosts *hosts, int host, const char *name,
+                         const char *address);
+
 /** Cuts the wire between them, at host 1, or joins it again. What host 0 sends is lost in silence. */
 bool hosts_set_link(const struct hosts *hosts, bool is_up);
 

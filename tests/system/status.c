@@ -92,6 +92,9 @@ static void add_piece(struct status *status, const Pony__Control__StatusReply *p
         if (is_up && is_secured && flow->cluster_key < status->least_cluster_key) {
             status->least_cluster_key = flow->cluster_key;
         }
+        if (is_up) {
+            (void)snprintf(status->flow_peer, sizeof(status->flow_peer), "%s", flow->peer);
+        }
         if (is_up && (status->flow_mtu_bytes == 0 || flow->mtu_bytes < status->flow_mtu_bytes)) {
             status->flow_mtu_bytes = flow->mtu_bytes;
         }

@@ -33,6 +33,7 @@ struct status {
     uint32_t least_cluster_key; /**< of the secured flows; UINT32_MAX: there are none */
     uint32_t n_key_changes;     /**< of all flows, in what is sent */
     uint32_t flow_mtu_bytes; /**< largest packet sent on a flow that is up, the least of them; 0 */
+    char flow_peer[112];     /**< of one that is up; "" */
     uint64_t engine_busy_ns;
 
     struct {

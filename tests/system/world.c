@@ -312,7 +312,8 @@ void world_start_snapd(struct world *world, int host)
 
     (void)snprintf(name, sizeof(name), "snapd-%d.log", host);
     const struct child_how how = world_how(world, host, name, env, sizeof(env));
-    const char *listen = world->has_hosts ? "0.0.0.0:4741" : "127.0.0.1:0";
+    const char *usual = world->has_hosts ? "0.0.0.0:4741" : "127.0.0.1:0";
+    const char *listen = world->listen[host] != NULL ? world->listen[host] : usual;
     const char *argv[] = {SYSTEM_SNAPD,        "--config", path,   "--socket",
                           world->socket[host], "--listen", listen, NULL};
     assert_true(child_start(&world->snapd[host], &how, argv));
@@ -332,8 +333,9 @@ void world_start_server(struct world *world)
     char env[256];
     char address[64] = "0.0.0.0:0";
     int host = world->has_hosts ? 1 : 0;
+    const char *ip = world->server_ip != NULL ? world->server_ip : "10.213.0.2";
     if (world->has_hosts) {
-        (void)snprintf(address, sizeof(address), "10.213.0.2:%d", WORLD_PORT);
+        (void)snprintf(address, sizeof(address), "%s:%d", ip, WORLD_PORT);
     }
     const char *log = world->server_log == NULL ? "server.log" : world->server_log;
     struct child_how how = world_how(world, host, log, env, sizeof(env));
@@ -346,7 +348,7 @@ void world_start_server(struct world *world)
     /* NOLINTNEXTLINE(cert-err34-c): our own program wrote the number */
     assert_int_equal(sscanf(line, "port %u", &port), 1);
     (void)snprintf(world->target, sizeof(world->target), "%s:%u",
-                   world->has_hosts ? "10.213.0.2" : "127.0.0.1", port);
+                   world->has_hosts ? ip : "127.0.0.1", port);
 }
 
 struct world_client *world_start_client(struct world *world, int i, const char *options)

@@ -39,6 +39,9 @@ struct world {
     struct child snapd[2];
     char socket[2][108];
     char settings[2][1024]; /**< of snapd.conf, set before it is started */
+    const char
+        *listen[2]; /**< of snapd; NULL: every IPv4 address, port 4741; one host: 127.0.0.1 */
+    const char *server_ip; /**< of two hosts; NULL: 10.213.0.2 */
     struct child server;
     char target[64];        /**< of the server */
     const char *transport;  /**< SNAP_TRANSPORT of servers and clients started from now on; NULL */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/tcp/addr.h"
 
+#include "base/in6.h"
+
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <stddef.h>
@@ -49,23 +51,15 @@ static enum base_err parse_unix(const char *text, const char *path, struct ktcp_
     return BASE_OK;
 }
 
-/* "::1" or "fe80::1%eth0" or "fe80::1%2". */
-static bool parse_in6(char *host, struct sockaddr_in6 *in6)
+/* NULL, or what is wrong. */
+static const char *parse_in6(const char *host, struct sockaddr_in6 *in6)
 {
-    char *zone = strchr(host, '%');
-    if (zone != NULL) {
-        *zone++ = '\0';
-        in6->sin6_scope_id = if_nametoindex(zone);
-        in_port_t number;
-        if (in6->sin6_scope_id == 0 && parse_port(zone, &number)) {
-            in6->sin6_scope_id = ntohs(number);
-        }
-        if (in6->sin6_scope_id == 0) {
-            return false;
-        }
-    }
+    struct base_in6 parsed;
+    const char *wrong = base_in6_parse(host, &parsed);
     in6->sin6_family = AF_INET6;
-    return inet_pton(AF_INET6, host, &in6->sin6_addr) == 1;
+    in6->sin6_scope_id = parsed.scope;
+    memcpy(&in6->sin6_addr, parsed.ip, sizeof(parsed.ip));
+    return wrong;
 }
 
 enum base_err ktcp_addr_parse(const char *text, struct ktcp_addr *addr)
@@ -94,8 +88,9 @@ enum base_err ktcp_addr_parse(const char *text, struct ktcp_addr *addr)
         return invalid(text, "the port is not a number of 0 to 65535");
     }
     if (is_in6) {
-        if (!parse_in6(host, &parsed.sa.in6)) {
-            return invalid(text, "this is no IPv6 address");
+        const char *wrong = parse_in6(host, &parsed.sa.in6);
+        if (wrong != NULL) {
+            return invalid(text, wrong);
         }
         parsed.sa.in6.sin6_port = port;
         parsed.len = sizeof(parsed.sa.in6);

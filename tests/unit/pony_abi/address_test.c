@@ -3,6 +3,7 @@
 
 #include "tests/support/cmocka_all.h"
 
+#include <net/if.h>
 #include <string.h>
 
 static void good_addresses_survive_parse_and_format(void **state)
@@ -11,6 +12,9 @@ static void good_addresses_survive_parse_and_format(void **state)
     static const char *const good[] = {
         "pony:10.0.0.1:4741/0123456789abcdef/fedcba9876543210",
         "pony:[2001:db8::1]:1/ffffffffffffffff/0000000000000000",
+        "pony:[fe80::1%2]:4741/0123456789abcdef/fedcba9876543210",
+        ("pony:[febf:2222:3333:4444:5555:6666:7777:8888%4294967295]:65535/ffffffffffffffff/"
+         "ffffffffffffffff"),
         "pony:*:65535/0000000000000001/0000000000000001",
         "pony:[1111:2222:3333:4444:5555:6666:7777:8888]:65535/ffffffffffffffff/ffffffffffffffff",
     };
@@ -37,6 +41,24 @@ static void the_parts_are_where_they_belong(void **state)
     assert_false(a.is_any_host);
 }
 
+static void a_link_local_address_has_its_interface(void **state)
+{
+    (void)state;
+    struct pony_address a;
+    struct pony_address b;
+    assert_int_equal(
+        pony_address_parse("pony:[fe80::1%lo]:1/0000000000000001/0000000000000001", &a), BASE_OK);
+    assert_int_equal(a.to.scope, if_nametoindex("lo"));
+    assert_int_equal(
+        pony_address_parse("pony:[fe80::1%77]:1/0000000000000001/0000000000000001", &b), BASE_OK);
+    assert_int_equal(b.to.scope, 77);
+    assert_memory_not_equal(&a.to, &b.to, sizeof(a.to)); /* hosts on two links */
+    base_error_clear_note();
+    assert_int_equal(pony_address_parse("pony:[fe80::1]:1/0000000000000001/0000000000000001", &a),
+                     BASE_E_INVALID);
+    assert_non_null(strstr(base_error_last_note(), "needs its interface, as in fe80::1%eth0"));
+}
+
 static void bad_addresses_are_refused_with_a_note(void **state)
 {
     (void)state;
@@ -56,6 +78,9 @@ static void bad_addresses_are_refused_with_a_note(void **state)
         "pony:[:1/0000000000000001/0000000000000001",
         "pony:[::1:1/0000000000000001/0000000000000001",
         "pony:::1:1/0000000000000001/0000000000000001",
+        "pony:[fe80::1]:1/0000000000000001/0000000000000001",
+        "pony:[fe80::1%]:1/0000000000000001/0000000000000001",
+        "pony:[::1%1]:1/0000000000000001/0000000000000001",
         "pony:localhost:1/0000000000000001/0000000000000001",
         "pony:1.2.3:1/0000000000000001/0000000000000001",
         "pony:1.2.3.4:1/0000000000000000/0000000000000001",
@@ -89,6 +114,9 @@ static void a_peer_is_named_with_its_port_or_as_local(void **state)
     a = (struct shm_addr){.ip = {[15] = 1}, .udp_port = 1};
     pony_address_format_peer(&a, out);
     assert_string_equal(out, "pony:[::1]:1");
+    a = (struct shm_addr){.ip = {0xfe, 0x80, [15] = 1}, .udp_port = 1, .scope = 3};
+    pony_address_format_peer(&a, out);
+    assert_string_equal(out, "pony:[fe80::1%3]:1");
     a = (struct shm_addr){0};
     pony_address_format_peer(&a, out);
     assert_string_equal(out, "pony:local");
@@ -99,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_addresses_survive_parse_and_format),
         cmocka_unit_test(the_parts_are_where_they_belong),
+        cmocka_unit_test(a_link_local_address_has_its_interface),
         cmocka_unit_test(bad_addresses_are_refused_with_a_note),
         cmocka_unit_test(a_peer_is_named_with_its_port_or_as_local),
     };

@@ -100,7 +100,7 @@ static void the_areas_are_as_documented(void **state)
 static void commands_and_completions_are_as_documented(void **state)
 {
     (void)state;
-    CHECK(shm_addr, M(shm_addr, ip), M(shm_addr, udp_port));
+    CHECK(shm_addr, M(shm_addr, ip), M(shm_addr, udp_port), M(shm_addr, scope));
     CHECK(shm_command, M(shm_command, opcode), M(shm_command, flags), M(shm_command, conn),
           M(shm_command, tag), M(shm_command, u.open.to), M(shm_command, u.open.service),
           M(shm_command, u.open.instance), M(shm_command, u.open.traffic),

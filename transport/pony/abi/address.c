@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/pony/abi/address.h"
 
+#include "base/in6.h"
+
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,7 +10,7 @@
 
 enum {
     HEX_DIGITS = 16,
-    HOST_MAX = INET6_ADDRSTRLEN
+    HOST_MAX = BASE_IN6_TEXT + 2 /* brackets */
 };
 
 static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -51,32 +53,37 @@ static bool parse_port(const char *text, const char *end, uint16_t *port)
     return v <= UINT16_MAX;
 }
 
-static bool parse_host(const char *text, const char *end, struct pony_address *address)
+static const char *parse_host(const char *text, const char *end, struct pony_address *address)
 {
+    static const char none[] = "the host is not a numeric address, [v6] or '*'";
     char host[HOST_MAX];
     bool is_v6 = text < end && *text == '[';
     if (is_v6) {
         if (end[-1] != ']') {
-            return false;
+            return none;
         }
         text++;
         end--;
     }
     size_t len = (size_t)(end - text);
     if (end <= text || len >= sizeof(host)) {
-        return false;
+        return none;
     }
     memcpy(host, text, len);
     host[len] = '\0';
     if (is_v6) {
-        return inet_pton(AF_INET6, host, address->to.ip) == 1;
+        struct base_in6 in6;
+        const char *wrong = base_in6_parse(host, &in6);
+        memcpy(address->to.ip, in6.ip, sizeof(in6.ip));
+        address->to.scope = in6.scope;
+        return wrong;
     }
     if (strcmp(host, "*") == 0) {
         address->is_any_host = true;
-        return true;
+        return NULL;
     }
     memcpy(address->to.ip, v4_prefix, sizeof(v4_prefix));
-    return inet_pton(AF_INET, host, address->to.ip + sizeof(v4_prefix)) == 1;
+    return inet_pton(AF_INET, host, address->to.ip + sizeof(v4_prefix)) == 1 ? NULL : none;
 }
 
 static const char *parse(const char *text, struct pony_address *address)
@@ -93,8 +100,9 @@ static const char *parse(const char *text, struct pony_address *address)
     if (colon == NULL || !parse_port(colon + 1, slash, &address->to.udp_port)) {
         return "the UDP port is not a number from 1 to 65535";
     }
-    if (!parse_host(host, colon, address)) {
-        return "the host is not a numeric address, [v6] or '*'";
+    const char *wrong_host = parse_host(host, colon, address);
+    if (wrong_host != NULL) {
+        return wrong_host;
     }
     if (!parse_hex16(slash + 1, &address->service) || address->service == 0) {
         return "the service is not 16 hexadecimal digits, not all 0";
@@ -119,20 +127,22 @@ enum base_err pony_address_parse(const char *text, struct pony_address *address)
     return BASE_OK;
 }
 
-static void format_host(const struct shm_addr *addr, char out[HOST_MAX + 2])
+static void format_host(const struct shm_addr *addr, char out[HOST_MAX])
 {
     if (memcmp(addr->ip, v4_prefix, sizeof(v4_prefix)) == 0) {
         (void)inet_ntop(AF_INET, addr->ip + sizeof(v4_prefix), out, HOST_MAX);
         return;
     }
-    char v6[HOST_MAX];
-    (void)inet_ntop(AF_INET6, addr->ip, v6, sizeof(v6));
-    (void)snprintf(out, HOST_MAX + 2, "[%s]", v6);
+    struct base_in6 in6 = {.scope = addr->scope};
+    char v6[BASE_IN6_TEXT];
+    memcpy(in6.ip, addr->ip, sizeof(in6.ip));
+    base_in6_format(&in6, v6);
+    (void)snprintf(out, HOST_MAX, "[%s]", v6);
 }
 
 void pony_address_format(const struct pony_address *address, char *out)
 {
-    char host[HOST_MAX + 2] = "*";
+    char host[HOST_MAX] = "*";
     if (!address->is_any_host) {
         format_host(&address->to, host);
     }
@@ -143,7 +153,7 @@ void pony_address_format(const struct pony_address *address, char *out)
 void pony_address_format_peer(const struct shm_addr *addr, char *out)
 {
     static const struct shm_addr none;
-    char host[HOST_MAX + 2];
+    char host[HOST_MAX];
     if (memcmp(addr->ip, none.ip, sizeof(none.ip)) == 0) {
         (void)snprintf(out, PONY_ADDRESS_MAX, "pony:local");
         return;

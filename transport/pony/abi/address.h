@@ -13,13 +13,14 @@
  *
  *   pony:HOST:UDPPORT/SERVICE/INSTANCE
  *
- * Shape    HOST is a numeric IPv4, an IPv6 in brackets, or '*' (the host that the text came from);
+ * Shape    HOST is a numeric IPv4, an IPv6 in brackets, with its interface if it is link-local
+ *          ("[fe80::1%eth0]"), or '*' (the host that the text came from);
  *          UDPPORT is 1..65535; SERVICE (not 0) and INSTANCE (0: any snapd) are 16 hexadecimal
  *          digits, of either case on the way in and lower case on the way out
- * Threads  any; pure
+ * Threads  any; pure, but for interfaces' names, which are looked up
  */
 enum {
-    PONY_ADDRESS_MAX = 96 /**< with the NUL: longest is 90 */
+    PONY_ADDRESS_MAX = 112 /**< with the NUL: longest is 103 */
 };
 
 struct pony_address {

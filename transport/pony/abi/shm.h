@@ -102,7 +102,8 @@ enum shm_reason {
 struct shm_addr {
     uint8_t ip[16];
     uint16_t udp_port;
-    uint8_t _pad[6];
+    uint8_t _pad[2];
+    uint32_t scope; /**< of a link-local address: index of snapd's interface; else 0 */
 };
 
 enum shm_opcode {

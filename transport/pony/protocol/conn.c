@@ -109,9 +109,7 @@ static void complete(const struct pony_conn *conn, enum shm_cpl_kind kind, uint8
         completion.reason = conn->reason;
     }
     if (kind == SHM_CPL_OPENED && conn->link != NULL) {
-        const struct pony_addr *peer = pony_flow_peer(conn->link->flow);
-        memcpy(completion.u.peer.addr.ip, peer->ip, sizeof(peer->ip));
-        completion.u.peer.addr.udp_port = peer->udp_port;
+        completion.u.peer.addr = pony_addr_to_shm(pony_flow_peer(conn->link->flow));
     }
     pony_app_complete(conn->app, &completion, NULL);
 }

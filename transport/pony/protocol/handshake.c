@@ -38,8 +38,7 @@ static uint8_t choose_version(const struct pony_flow_table *table,
 
 static void name_peer(const struct pony_addr *peer, char *name)
 {
-    struct shm_addr addr = {.udp_port = peer->udp_port};
-    memcpy(addr.ip, peer->ip, sizeof(addr.ip));
+    struct shm_addr addr = pony_addr_to_shm(peer);
     pony_address_format_peer(&addr, name);
 }
 

@@ -150,8 +150,7 @@ void pony_mapper_open(struct pony_conn *conn, const struct shm_addr *to, uint64_
         pony_conn_wake_small(conn);
         return;
     }
-    struct pony_addr peer = {.udp_port = to->udp_port};
-    memcpy(peer.ip, to->ip, sizeof(peer.ip));
+    struct pony_addr peer = pony_addr_from_shm(to);
     engine->now_ns = now_ns;
     struct pony_flow *flow = choose_flow(engine, &peer, conn->class);
     struct pony_link *link = flow != NULL ? pony_mapper_link(engine, flow) : NULL;
@@ -190,9 +189,7 @@ static void tell_accepted(const struct pony_conn *conn, const struct pony_listen
     struct shm_completion completion = {
         .kind = SHM_CPL_ACCEPTED, .conn = conn->shm_number, .tag = listener->shm_number};
     if (conn->link != NULL) {
-        const struct pony_addr *peer = pony_flow_peer(conn->link->flow);
-        memcpy(completion.u.peer.addr.ip, peer->ip, sizeof(peer->ip));
-        completion.u.peer.addr.udp_port = peer->udp_port;
+        completion.u.peer.addr = pony_addr_to_shm(pony_flow_peer(conn->link->flow));
     }
     pony_app_complete(conn->app, &completion, NULL);
 }
