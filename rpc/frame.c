@@ -43,21 +43,20 @@ static bool has_control(uint64_t bytes)
  * where it becomes a status. */
 static bool text_is_clean(const char *text, size_t len)
 {
-    size_t i = 0;
-    for (; len - i >= 8; i += 8) {
-        uint64_t eight;
+    uint64_t eight = 0;
+    if (len < sizeof(eight)) {
+        memset(&eight, ' ', sizeof(eight));
+        memcpy(&eight, text, len);
+        return !has_control(eight);
+    }
+    for (size_t i = 0; i < len - sizeof(eight); i += sizeof(eight)) {
         memcpy(&eight, text + i, sizeof(eight));
         if (has_control(eight)) {
             return false;
         }
     }
-    for (; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c < 0x20 || c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
+    memcpy(&eight, text + len - sizeof(eight), sizeof(eight));
+    return !has_control(eight);
 }
 
 /* PR-1 */
@@ -86,66 +85,70 @@ static enum base_err get_text(struct base_cursor *c, size_t len, struct snapi_fr
     return BASE_OK;
 }
 
-/* What REQUEST and RESPONSE have behind their text: metadata (skipped), zeros, body. PR-2, PR-3,
- * PR-6 */
-static enum base_err get_payload(struct base_cursor *c, size_t meta_len, struct snapi_frame *f)
+/* Whether there are only zeros in the `n` < 8 bytes before `end`, behind 8 others at least. */
+static bool is_zero_before(const uint8_t *end, size_t n)
 {
-    if (meta_len > SNAPI_FRAME_META_MAX) {
-        return malformed(f->type, "metadata longer than 65536 bytes");
-    }
-    f->meta = base_cursor_get_bytes(c, meta_len);
-    if (f->meta == NULL) {
-        return malformed(f->type, "metadata ends past the frame");
-    }
-    f->meta_len = meta_len;
-    size_t pad = base_round_up_size(c->pos, BODY_ALIGN) - c->pos;
-    const uint8_t *zeros = base_cursor_get_bytes(c, pad);
-    if (zeros == NULL) {
-        return malformed(f->type, "padding ends past the frame");
-    }
-    for (size_t i = 0; i < pad; i++) {
-        if (zeros[i] != 0) {
-            return malformed(f->type, "padding is not zero");
-        }
-    }
-    f->body_len = base_cursor_left(c);
-    f->body = base_cursor_get_bytes(c, f->body_len);
+    return n == 0 || base_load_u64(end - 8) >> (64 - 8 * n) == 0;
+}
+
+/* What REQUEST and RESPONSE have behind their head: text, metadata (skipped), zeros, body. PR-2,
+ * PR-3, PR-6 */
+static enum base_err get_payload(const uint8_t *data, size_t len, struct snapi_frame *f)
+{
+    BASE_ENSURE(f->text_len <= SNAPI_FRAME_TEXT_MAX,
+                malformed(f->type, "text longer than 1023 bytes"));
+    size_t at = SNAPI_FRAME_HEAD_MAX + f->text_len;
+    BASE_ENSURE(at <= len, malformed(f->type, "text ends past the frame"));
+    f->text = (const char *)data + SNAPI_FRAME_HEAD_MAX;
+    BASE_ENSURE(f->type == SNAPI_RESPONSE || text_is_clean(f->text, f->text_len),
+                malformed(f->type, "control character in text"));
+    BASE_ENSURE(f->meta_len <= SNAPI_FRAME_META_MAX,
+                malformed(f->type, "metadata longer than 65536 bytes"));
+    BASE_ENSURE(f->meta_len <= len - at, malformed(f->type, "metadata ends past the frame"));
+    f->meta = data + at;
+    at += f->meta_len;
+    size_t body_off = base_round_up_size(at, BODY_ALIGN);
+    BASE_ENSURE(body_off <= len, malformed(f->type, "padding ends past the frame"));
+    BASE_ENSURE(is_zero_before(data + body_off, body_off - at),
+                malformed(f->type, "padding is not zero"));
+    f->body = data + body_off;
+    f->body_len = len - body_off;
     return BASE_OK;
 }
 
 /* PR-10, PR-11 */
-static enum base_err parse_request(struct base_cursor *c, struct snapi_frame *f)
+static enum base_err parse_request(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
-    uint16_t text_len = base_cursor_get_u16(c);
-    uint32_t meta_len = base_cursor_get_u32(c);
-    f->id = base_cursor_get_u64(c);
-    f->timeout_us = base_cursor_get_u64(c);
-    BASE_ENSURE(base_cursor_is_ok(c), malformed(f->type, "shorter than its head"));
+    BASE_ENSURE(len >= SNAPI_FRAME_HEAD_MAX, malformed(f->type, "shorter than its head"));
+    f->text_len = base_load_u16(data + 2);
+    f->meta_len = base_load_u32(data + 4);
+    f->id = base_load_u64(data + 8);
+    f->timeout_us = base_load_u64(data + 16);
     BASE_ENSURE(f->id != 0, malformed(f->type, "call 0"));
-    BASE_ENSURE(text_len != 0, malformed(f->type, "no method name"));
-    BASE_TRY(get_text(c, text_len, f));
-    return get_payload(c, meta_len, f);
+    BASE_ENSURE(f->text_len != 0, malformed(f->type, "no method name"));
+    return get_payload(data, len, f);
 }
 
-static enum base_err parse_response(struct base_cursor *c, struct snapi_frame *f)
+static enum base_err parse_response(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
-    f->code = base_cursor_get_u16(c);
-    uint32_t meta_len = base_cursor_get_u32(c);
-    f->id = base_cursor_get_u64(c);
-    uint16_t text_len = base_cursor_get_u16(c);
-    base_cursor_skip(c, 6);
-    BASE_ENSURE(base_cursor_is_ok(c), malformed(f->type, "shorter than its head"));
+    BASE_ENSURE(len >= SNAPI_FRAME_HEAD_MAX, malformed(f->type, "shorter than its head"));
+    f->code = base_load_u16(data + 2);
+    f->meta_len = base_load_u32(data + 4);
+    f->id = base_load_u64(data + 8);
+    f->text_len = base_load_u16(data + 16);
     BASE_ENSURE(f->id != 0, malformed(f->type, "call 0"));
     if (f->code > CODE_MAX) {
         f->code = SNAP_UNKNOWN; /* PR-13: a code of a later version */
     }
-    BASE_TRY(get_text(c, text_len, f));
-    return get_payload(c, meta_len, f);
+    return get_payload(data, len, f);
 }
 
 /* CANCEL, PING and PONG. What is reserved, and what stands behind, is for later versions. PR-5 */
-static enum base_err parse_id(struct base_cursor *c, struct snapi_frame *f)
+static enum base_err parse_id(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
+    struct base_cursor all = base_cursor_make(data, len);
+    struct base_cursor *c = &all;
+    base_cursor_skip(c, 2);
     base_cursor_skip(c, 6);
     f->id = base_cursor_get_u64(c);
     BASE_ENSURE(base_cursor_is_ok(c), malformed(f->type, "shorter than its head"));
@@ -153,8 +156,11 @@ static enum base_err parse_id(struct base_cursor *c, struct snapi_frame *f)
     return BASE_OK;
 }
 
-static enum base_err parse_hello(struct base_cursor *c, struct snapi_frame *f)
+static enum base_err parse_hello(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
+    struct base_cursor all = base_cursor_make(data, len);
+    struct base_cursor *c = &all;
+    base_cursor_skip(c, 2);
     f->version_min = base_cursor_get_u16(c);
     f->version_max = base_cursor_get_u16(c);
     uint16_t text_len = base_cursor_get_u16(c);
@@ -166,8 +172,11 @@ static enum base_err parse_hello(struct base_cursor *c, struct snapi_frame *f)
     return get_text(c, text_len, f);
 }
 
-static enum base_err parse_goaway(struct base_cursor *c, struct snapi_frame *f)
+static enum base_err parse_goaway(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
+    struct base_cursor all = base_cursor_make(data, len);
+    struct base_cursor *c = &all;
+    base_cursor_skip(c, 2);
     f->code = base_cursor_get_u16(c);
     uint16_t text_len = base_cursor_get_u16(c);
     base_cursor_skip(c, 2);
@@ -178,7 +187,8 @@ static enum base_err parse_goaway(struct base_cursor *c, struct snapi_frame *f)
     return get_text(c, text_len, f);
 }
 
-typedef enum base_err parse_fn(struct base_cursor *c, struct snapi_frame *f);
+/* Gets a frame of its type, of which type and flags are set. */
+typedef enum base_err parse_fn(const uint8_t *data, size_t len, struct snapi_frame *f);
 
 static parse_fn *const parsers[] = {
     [SNAPI_REQUEST] = parse_request, [SNAPI_RESPONSE] = parse_response, [SNAPI_CANCEL] = parse_id,
@@ -186,18 +196,25 @@ static parse_fn *const parsers[] = {
     [SNAPI_PONG] = parse_id,
 };
 
-enum base_err snapi_frame_parse(const uint8_t *data, size_t len, struct snapi_frame *frame)
+static enum base_err parse(const uint8_t *data, size_t len, struct snapi_frame *frame)
 {
-    memset(frame, 0, sizeof(*frame));
-    struct base_cursor c = base_cursor_make(data, len);
-    struct snapi_frame f = {.type = base_cursor_get_u8(&c), .flags = base_cursor_get_u8(&c)};
-    if (f.type >= BASE_ARRAY_LEN(parsers) || parsers[f.type] == NULL) {
-        base_error_note("malformed frame: %zu bytes of unknown type %u", len, f.type);
+    frame->type = len > 0 ? data[0] : 0;
+    frame->flags = len > 1 ? data[1] : 0;
+    if (frame->type >= BASE_ARRAY_LEN(parsers) || parsers[frame->type] == NULL) {
+        base_error_note("malformed frame: %zu bytes of unknown type %u", len, frame->type);
         return BASE_E_MALFORMED;
     }
-    BASE_TRY(parsers[f.type](&c, &f));
-    *frame = f;
-    return BASE_OK;
+    return parsers[frame->type](data, len, frame);
+}
+
+enum base_err snapi_frame_parse(const uint8_t *data, size_t len, struct snapi_frame *frame)
+{
+    *frame = (struct snapi_frame){0};
+    enum base_err err = parse(data, len, frame);
+    if (BASE_UNLIKELY(err != BASE_OK)) {
+        *frame = (struct snapi_frame){0};
+    }
+    return err;
 }
 
 static bool has_payload(uint8_t type)
@@ -238,19 +255,6 @@ static void put_head(const struct snapi_frame *f, struct base_put_cursor *c)
     base_cursor_put_u8(c, f->type);
     base_cursor_put_u8(c, f->flags);
     switch (f->type) {
-    case SNAPI_REQUEST:
-        base_cursor_put_u16(c, (uint16_t)f->text_len);
-        base_cursor_put_u32(c, (uint32_t)f->meta_len);
-        base_cursor_put_u64(c, f->id);
-        base_cursor_put_u64(c, f->timeout_us);
-        break;
-    case SNAPI_RESPONSE:
-        base_cursor_put_u16(c, f->code);
-        base_cursor_put_u32(c, (uint32_t)f->meta_len);
-        base_cursor_put_u64(c, f->id);
-        base_cursor_put_u16(c, (uint16_t)f->text_len);
-        base_cursor_put_bytes(c, "\0\0\0\0\0", 6);
-        break;
     case SNAPI_HELLO:
         base_cursor_put_u16(c, f->version_min);
         base_cursor_put_u16(c, f->version_max);
@@ -269,20 +273,42 @@ static void put_head(const struct snapi_frame *f, struct base_put_cursor *c)
     }
 }
 
+/* REQUEST and RESPONSE: head, text, metadata and zeros before the body. */
+static uint8_t *put_payload(const struct snapi_frame *f, uint8_t *out)
+{
+    uint8_t *body = out + body_offset(f);
+    base_store_u64(body - BODY_ALIGN, 0); /* what of it is no padding is written over */
+    out[0] = f->type;
+    out[1] = f->flags;
+    base_store_u32(out + 4, (uint32_t)f->meta_len);
+    base_store_u64(out + 8, f->id);
+    if (f->type == SNAPI_REQUEST) {
+        base_store_u16(out + 2, (uint16_t)f->text_len);
+        base_store_u64(out + 16, f->timeout_us);
+    } else {
+        base_store_u16(out + 2, f->code);
+        base_store_u64(out + 16, (uint16_t)f->text_len); /* and six reserved bytes */
+    }
+    uint8_t *text = out + SNAPI_FRAME_HEAD_MAX;
+    if (f->text_len > 0) {
+        memcpy(text, f->text, f->text_len);
+    }
+    if (f->meta_len > 0) {
+        memcpy(text + f->text_len, f->meta, f->meta_len);
+    }
+    return body;
+}
+
 uint8_t *snapi_frame_put(const struct snapi_frame *frame, uint8_t *out)
 {
-    size_t body_off = body_offset(frame);
-    struct base_put_cursor c = base_put_cursor_make(out, body_off);
+    if (has_payload(frame->type)) {
+        return put_payload(frame, out);
+    }
+    size_t size = body_offset(frame);
+    struct base_put_cursor c = base_put_cursor_make(out, size);
     put_head(frame, &c);
     if (has_text(frame->type)) {
         base_cursor_put_bytes(&c, frame->text, frame->text_len);
     }
-    if (has_payload(frame->type)) {
-        base_cursor_put_bytes(&c, frame->meta, frame->meta_len);
-    }
-    size_t pad = base_put_cursor_left(&c);
-    if (pad > 0) {
-        memset(out + body_off - pad, 0, pad);
-    }
-    return out + body_off;
+    return out + size;
 }
