@@ -11,11 +11,14 @@
  *          every change, so a slot that was taken and given back meanwhile is not mistaken (ABA)
  * Memory   slots and their arenas live as long as the pool, so that reading next[] of a slot that
  *          another thread has just taken is harmless
+ * Owned    arenas that the loop's owner gave back, for itself: taken and given without an atomic
+ *          access; they count as out
  * Refs     one of the owner and one per arena that is out; the last one to go frees the pool
  */
 enum {
     POOL_SLOTS = 1024,
     CHUNK_BYTES = 8192,
+    OWNED_MAX = 128, /* the rest goes to the stack, for all */
     NO_SLOT = -1
 };
 
@@ -24,6 +27,8 @@ struct snapi_arena_pool {
     _Atomic uint32_t refs;
     _Atomic uint32_t n_made; /* slots in use from 0 up; may run past POOL_SLOTS */
     _Atomic uint32_t next[POOL_SLOTS];
+    struct snapi_arena *owned[OWNED_MAX];
+    uint32_t n_owned;
     struct snapi_arena *arena[POOL_SLOTS]; /* written once, before the slot is first pushed */
 };
 
@@ -53,9 +58,14 @@ static void unref(struct snapi_arena_pool *pool)
 
 void snapi_arena_pool_close(struct snapi_arena_pool *pool)
 {
-    if (pool != NULL) {
-        unref(pool);
+    if (pool == NULL) {
+        return;
     }
+    for (uint32_t i = 0; i < pool->n_owned; i++) {
+        snapi_arena_give(pool->owned[i]);
+    }
+    pool->n_owned = 0;
+    unref(pool);
 }
 
 static uint64_t make_top(uint64_t old, uint32_t slot_plus_1)
@@ -133,4 +143,23 @@ void snapi_arena_give(struct snapi_arena *arena)
         push(pool, arena->slot);
     }
     unref(pool);
+}
+
+struct snapi_arena *snapi_arena_take_owned(struct snapi_arena_pool *pool)
+{
+    return pool->n_owned > 0 ? pool->owned[--pool->n_owned] : snapi_arena_take(pool);
+}
+
+void snapi_arena_give_owned(struct snapi_arena *arena)
+{
+    if (arena == NULL) {
+        return;
+    }
+    struct snapi_arena_pool *pool = arena->pool;
+    if (pool->n_owned == OWNED_MAX) {
+        snapi_arena_give(arena);
+        return;
+    }
+    base_arena_reset(&arena->mem);
+    pool->owned[pool->n_owned++] = arena;
 }

@@ -39,6 +39,11 @@ struct snapi_arena *snapi_arena_take(struct snapi_arena_pool *pool);
 /** Ends the life of all that lies in it. NULL is fine. */
 void snapi_arena_give(struct snapi_arena *arena);
 
+/** The same for the owner of the pool's loop: no atomic access while it keeps to these. Take and give
+ *  may be mixed with those above. */
+struct snapi_arena *snapi_arena_take_owned(struct snapi_arena_pool *pool);
+void snapi_arena_give_owned(struct snapi_arena *arena);
+
 /** Size of the encoded message. */
 size_t snapi_message_size(const ProtobufCMessage *message);
 

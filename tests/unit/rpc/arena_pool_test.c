@@ -67,6 +67,47 @@ static void an_arena_outlives_the_pools_owner(void **state)
     snapi_arena_give(a); /* the leak checker tells whether all went with it */
 }
 
+static void what_the_owner_gives_back_it_takes_again(void **state)
+{
+    (void)state;
+    struct snapi_arena_pool *pool = snapi_arena_pool_open();
+    struct snapi_arena *a = snapi_arena_take_owned(pool);
+    uint32_t *piece = base_arena_alloc(&a->mem, sizeof(*piece));
+    *piece = 1;
+    snapi_arena_give_owned(a);
+    snapi_arena_give_owned(NULL);
+    struct snapi_arena *other = snapi_arena_take(pool); /* not the owner's */
+    assert_ptr_not_equal(other, a);
+    snapi_arena_give_owned(other); /* given by another than who took it */
+    assert_ptr_equal(snapi_arena_take_owned(pool), other);
+    assert_ptr_equal(snapi_arena_take_owned(pool), a);
+    assert_ptr_equal(base_arena_alloc(&a->mem, sizeof(*piece)), piece);
+    snapi_arena_give(a);
+    snapi_arena_give_owned(other);
+    snapi_arena_pool_close(pool); /* the leak checker tells whether all went with it */
+}
+
+static void the_owner_keeps_so_many_and_no_more(void **state)
+{
+    (void)state;
+
+    enum {
+        MORE = 300
+    };
+    struct snapi_arena_pool *pool = snapi_arena_pool_open();
+    struct snapi_arena *arenas[MORE];
+    for (int i = 0; i < MORE; i++) {
+        arenas[i] = snapi_arena_take_owned(pool);
+    }
+    for (int i = 0; i < MORE; i++) {
+        snapi_arena_give_owned(arenas[i]);
+    }
+    struct snapi_arena *last = snapi_arena_take(pool); /* what was too much is for all */
+    assert_ptr_equal(last, arenas[MORE - 1]);
+    snapi_arena_give(last);
+    snapi_arena_pool_close(pool);
+}
+
 static void *churn(void *arg)
 {
     struct snapi_arena_pool *pool = arg;
@@ -109,6 +150,8 @@ int main(void)
         cmocka_unit_test(arenas_that_are_out_are_different),
         cmocka_unit_test(more_than_the_pool_holds_come_from_the_heap),
         cmocka_unit_test(an_arena_outlives_the_pools_owner),
+        cmocka_unit_test(what_the_owner_gives_back_it_takes_again),
+        cmocka_unit_test(the_owner_keeps_so_many_and_no_more),
         cmocka_unit_test(threads_never_get_the_same_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
