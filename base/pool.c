@@ -110,7 +110,7 @@ enum base_err base_pool_reserve(struct base_pool *pool, uint32_t n)
     return BASE_OK;
 }
 
-void *base_pool_take(struct base_pool *pool, uint32_t *idx)
+void *base_pool_take_unset(struct base_pool *pool, uint32_t *idx)
 {
     if (pool->free_idx == no_idx && (pool->chunks == NULL || add_chunk(pool) != BASE_OK)) {
         return NULL;
@@ -120,11 +120,19 @@ void *base_pool_take(struct base_pool *pool, uint32_t *idx)
     slot->next_free = no_idx;
     slot->gen++;
     pool->n_taken++;
-    memset(slot->object, 0, pool->object_bytes);
     if (idx != NULL) {
         *idx = slot->idx;
     }
     return slot->object;
+}
+
+void *base_pool_take(struct base_pool *pool, uint32_t *idx)
+{
+    void *object = base_pool_take_unset(pool, idx);
+    if (object != NULL) {
+        memset(object, 0, pool->object_bytes);
+    }
+    return object;
 }
 
 void base_pool_give(struct base_pool *pool, uint32_t idx)

@@ -58,6 +58,9 @@ BASE_MUST_USE enum base_err base_pool_reserve(struct base_pool *pool, uint32_t n
 /** A zeroed object, NULL at max_objects or when the heap is empty. `idx` may be NULL. */
 void *base_pool_take(struct base_pool *pool, uint32_t *idx);
 
+/** The same, but with whatever its last user left in it: for who sets every member. */
+void *base_pool_take_unset(struct base_pool *pool, uint32_t *idx);
+
 /** Gives back a taken object; anything else is our own fault and asserts. */
 void base_pool_give(struct base_pool *pool, uint32_t idx);
 

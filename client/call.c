@@ -79,7 +79,11 @@ static void fill_result(const struct snapi_call *call, const struct snap_status 
     result->status.code = status->code;
     result->status.origin = status->origin;
     result->status.ran = status->ran;
-    memcpy(result->status.message, status->message, strlen(status->message) + 1);
+    if (status->message[0] == '\0') {
+        result->status.message[0] = '\0';
+    } else {
+        memcpy(result->status.message, status->message, strlen(status->message) + 1);
+    }
     result->info.transport = call->transport;
     result->info.why = call->why;
     result->info.attempts = call->attempts;
@@ -93,7 +97,9 @@ static void fill_result(const struct snapi_call *call, const struct snap_status 
 
 static void free_call(struct snapi_call *call)
 {
-    snapi_arena_give(call->arena);
+    if (call->arena != NULL) {
+        snapi_arena_give_owned(call->arena);
+    }
     base_pool_give(call->channel->pool, base_pool_index(call));
 }
 
@@ -108,7 +114,7 @@ static void run_callback(const struct snapi_call *call, const struct snap_result
         call->method->done(call->typed, call->arg, result, response);
     }
     if (response != NULL && !is_kept) {
-        snapi_arena_give(snapi_message_arena(response));
+        snapi_arena_give_owned(snapi_message_arena(response));
     }
 }
 
@@ -124,7 +130,7 @@ static void defer_callback(struct snapi_call *call, const struct snap_status *st
 {
     struct snap_channel *channel = call->channel;
     if (call->arena == NULL) {
-        call->arena = snapi_arena_take(snapi_loop_arenas(channel->loop));
+        call->arena = snapi_arena_take_owned(snapi_loop_arenas(channel->loop));
     }
     call->result = call->arena == NULL
                        ? NULL
@@ -156,7 +162,7 @@ void snapi_calls_run_ended(struct snap_channel *channel)
 static void leave_lists(struct snapi_call *call)
 {
     if (call->state == SNAPI_CALL_WAITING && base_list_is_linked(&call->link)) {
-        call->channel->waiting_bytes -= call->body_len;
+        call->channel->waiting_bytes -= snapi_call_waiting_bytes(call);
     }
     base_list_del(&call->link);
 }
@@ -217,27 +223,34 @@ static void on_deadline(struct base_timer *timer, uint64_t now_ns)
 
 /* ---- waiting ---- */
 
+/** Memory of the call for its request. NULL: there is none. */
+static uint8_t *body_room(struct snapi_call *call)
+{
+    if (call->body_len <= SNAPI_CALL_SMALL_BYTES) {
+        return call->small_body;
+    }
+    if (call->arena == NULL) {
+        call->arena = snapi_arena_take_owned(snapi_loop_arenas(call->channel->loop));
+    }
+    return call->arena == NULL ? NULL : base_arena_alloc(&call->arena->mem, call->body_len);
+}
+
 /** Encodes the request into memory of the call. False: the call was ended. */
 static bool keep_body(struct snapi_call *call)
 {
     if (call->body != NULL || call->request == NULL) {
         return true;
     }
-    if (call->arena == NULL) {
-        call->arena = snapi_arena_take(snapi_loop_arenas(call->channel->loop));
-    }
-    size_t len = snapi_message_size(call->request);
-    uint8_t *body = call->arena == NULL ? NULL : base_arena_alloc(&call->arena->mem, len);
+    uint8_t *body = body_room(call);
     if (body == NULL) {
         struct snap_status status =
             snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
-                            "no memory for a request of %zu bytes", len);
+                            "no memory for a request of %zu bytes", call->body_len);
         snapi_call_end(call, &status, NULL);
         return false;
     }
     snapi_message_pack(call->request, body);
     call->body = body;
-    call->body_len = len;
     return true;
 }
 
@@ -249,7 +262,7 @@ static void let_wait(struct snapi_call *call, struct base_list *list)
     if (!is_callers && !keep_body(call)) {
         return;
     }
-    if (channel->waiting_bytes + call->body_len > SNAPI_WAITING_BYTES_MAX) {
+    if (channel->waiting_bytes + snapi_call_waiting_bytes(call) > SNAPI_WAITING_BYTES_MAX) {
         struct snap_status status = snapi_status_of(
             SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, ran_of(call),
             "%zu bytes of requests wait for %s already (limit %d)", channel->waiting_bytes,
@@ -258,7 +271,7 @@ static void let_wait(struct snapi_call *call, struct base_list *list)
         return;
     }
     call->state = SNAPI_CALL_WAITING;
-    channel->waiting_bytes += call->body_len;
+    channel->waiting_bytes += snapi_call_waiting_bytes(call);
     base_list_add_tail(list, &call->link);
 }
 
@@ -297,27 +310,25 @@ void snapi_call_requeue(struct snapi_call *call, const uint8_t *data, size_t len
             snapi_call_end_unavailable(call, "the request was not kept");
             return;
         }
-        if (call->arena == NULL) {
-            call->arena = snapi_arena_take(snapi_loop_arenas(channel->loop));
-        }
-        call->body = call->arena == NULL
-                         ? NULL
-                         : base_arena_dup(&call->arena->mem, frame.body, frame.body_len);
         call->body_len = frame.body_len;
-        if (call->body == NULL) {
-            call->body_len = 0;
+        uint8_t *body = body_room(call);
+        if (body == NULL) {
             snapi_call_end_unavailable(call, "no memory to keep the request");
             return;
         }
+        memcpy(body, frame.body, frame.body_len);
+        call->body = body;
     }
     let_wait(call, &channel->waiting);
 }
 
 /* ---- begin, send ---- */
 
+/** All of it is set here, but for small_body. */
 static struct snapi_call *new_call(struct snap_channel *channel, const struct snapi_call_args *args)
 {
-    struct snapi_call *call = channel->pool == NULL ? NULL : base_pool_take(channel->pool, NULL);
+    struct snapi_call *call =
+        channel->pool == NULL ? NULL : base_pool_take_unset(channel->pool, NULL);
     if (call == NULL) {
         return NULL;
     }
@@ -339,6 +350,13 @@ static struct snapi_call *new_call(struct snap_channel *channel, const struct sn
     call->typed = args->typed;
     call->arg = args->arg;
     call->wait = args->wait;
+    call->path = NULL;
+    call->state = SNAPI_CALL_WAITING;
+    call->may_have_run = false;
+    call->attempts = 0;
+    call->transport = SNAP_TRANSPORT_AUTO;
+    call->why = SNAP_WHY_NONE;
+    call->result = NULL;
     table_add(channel, call);
     return call;
 }
@@ -404,7 +422,7 @@ bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
         frame.timeout_us = time_left_us(call);
         frame.text = call->method->name;
         frame.text_len = strlen(call->method->name);
-        frame.body_len = call->body != NULL ? call->body_len : snapi_message_size(call->request);
+        frame.body_len = call->body_len;
         if (path->max_body != 0 && frame.body_len > path->max_body) {
             end_too_long(call, path, frame.body_len);
             return true;
@@ -438,29 +456,39 @@ bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
 
 /* ---- answer ---- */
 
-static struct snap_status decode_response(struct snapi_call *call, const struct snapi_frame *frame,
-                                          ProtobufCMessage **response)
+/** NULL: it could not be decoded, and `status` says why. */
+static ProtobufCMessage *decode_response(struct snapi_call *call, const struct snapi_frame *frame,
+                                         struct snap_status *status)
 {
     struct snap_loop *loop = call->channel->loop;
-    struct snapi_arena *arena = snapi_arena_take(snapi_loop_arenas(loop));
+    struct snapi_arena *arena = snapi_arena_take_owned(snapi_loop_arenas(loop));
     if (arena == NULL) {
-        return snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_YES,
-                               "no memory for a reply of %zu bytes", frame->body_len);
+        *status = snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_YES,
+                                  "no memory for a reply of %zu bytes", frame->body_len);
+        return NULL;
     }
     const struct snapi_unpack in = {.type = call->method->response,
                                     .data = frame->body,
                                     .len = frame->body_len,
                                     .max_message_bytes = snapi_loop_max_message(loop),
                                     .may_borrow = may_run_callback(call)};
-    enum base_err err = snapi_message_unpack(arena, &in, response);
-    if (err == BASE_OK) {
-        return snapi_status_ok;
+    ProtobufCMessage *response = NULL;
+    enum base_err err = snapi_message_unpack(arena, &in, &response);
+    if (err != BASE_OK) {
+        snapi_arena_give_owned(arena);
+        *status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "reply to %s from %s",
+                                        call->method->name, call->path->peer);
+        status->ran = SNAP_RAN_YES;
     }
-    snapi_arena_give(arena);
-    struct snap_status status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "reply to %s from %s",
-                                                      call->method->name, call->path->peer);
-    status.ran = SNAP_RAN_YES;
-    return status;
+    return response;
+}
+
+/** The status of an answer other than OK. */
+static struct snap_status status_of_answer(const struct snapi_call *call,
+                                           const struct snapi_frame *frame, bool was_run)
+{
+    enum snap_ran ran = was_run ? SNAP_RAN_YES : call->may_have_run ? SNAP_RAN_MAYBE : SNAP_RAN_NO;
+    return snapi_status_from_peer(frame->code, ran, frame->text, frame->text_len);
 }
 
 void snapi_call_on_response(struct snapi_call *call, const struct snapi_frame *frame)
@@ -474,16 +502,16 @@ void snapi_call_on_response(struct snapi_call *call, const struct snapi_frame *f
         return;
     }
     ProtobufCMessage *response = NULL;
-    struct snap_status status;
+    struct snap_status trouble; /* 256 bytes: written only where there is some */
+    const struct snap_status *status = &snapi_status_ok;
     if (frame->type == SNAPI_PONG) {
-        status = snapi_status_ok;
+        /* nothing to decode */
     } else if (frame->code == SNAP_OK) {
-        status = decode_response(call, frame, &response);
+        response = decode_response(call, frame, &trouble);
+        status = response != NULL ? status : &trouble;
     } else {
-        enum snap_ran ran = was_run              ? SNAP_RAN_YES
-                            : call->may_have_run ? SNAP_RAN_MAYBE
-                                                 : SNAP_RAN_NO;
-        status = snapi_status_from_peer(frame->code, ran, frame->text, frame->text_len);
+        trouble = status_of_answer(call, frame, was_run);
+        status = &trouble;
     }
-    snapi_call_end(call, &status, response);
+    snapi_call_end(call, status, response);
 }

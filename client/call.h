@@ -16,7 +16,7 @@ struct snapi_path;
  * Call: one RPC at the client, from start to end.
  *
  * Life     new -> waiting (for a path, or for room on one) <-> sent -> ended. Ended once.
- * Request  as encoded bytes (`body`, in `arena`) or as the caller's own message, which lives as
+ * Request  as encoded bytes (`body`, in `arena` or `small_body`) or as the caller's own message, which lives as
  *          long as the call does when the caller waits for it. Not kept once sent where it is not
  *          needed again: a transport gives the bytes of unsent messages back.
  * Memory   from a pool that all channels of a loop share: with thousands of them, a call object that
@@ -29,6 +29,10 @@ enum snapi_call_state {
     SNAPI_CALL_ENDED
 };
 
+enum {
+    SNAPI_CALL_SMALL_BYTES = 128 /**< a request that is no longer is kept in the call itself */
+};
+
 struct snapi_call {
     uint64_t id; /**< on the wire too; unique in its channel */
     struct snapi_call *next_in_bucket;
@@ -39,8 +43,8 @@ struct snapi_call {
     struct snapi_path *path;          /**< that has it, or had it last; NULL: none yet */
     struct snapi_arena *arena;        /**< holds body and result; NULL: none */
     const uint8_t *body;              /**< the encoded request; NULL: encode `request` */
-    size_t body_len;
-    const ProtobufCMessage *request; /**< the caller's; NULL: only body */
+    size_t body_len;                  /**< of the request, encoded already or not */
+    const ProtobufCMessage *request;  /**< the caller's; NULL: only body */
     uint64_t started_ns;
     uint64_t deadline_ns; /**< UINT64_MAX: none */
     uint8_t state;        /**< enum snapi_call_state */
@@ -54,7 +58,14 @@ struct snapi_call {
     void *arg;
     struct snapi_wait *wait;    /**< of the caller that waits */
     struct snap_result *result; /**< when the callback had to be deferred; in arena */
+    uint8_t small_body[SNAPI_CALL_SMALL_BYTES];
 };
+
+/** What a call counts for in channel->waiting_bytes while it waits: its own copy of the request. */
+static inline size_t snapi_call_waiting_bytes(const struct snapi_call *call)
+{
+    return call->body != NULL ? call->body_len : 0;
+}
 
 /** A caller that waits: on its stack. */
 struct snapi_wait {
@@ -70,7 +81,7 @@ struct snapi_call_args {
     const ProtobufCMessage *request; /**< NULL: body, or a ping */
     struct snapi_arena *arena;       /**< holds body; the call takes it; NULL: none */
     const uint8_t *body;
-    size_t body_len;
+    size_t body_len;     /**< of the request, encoded already or not */
     uint64_t timeout_us; /**< 0: none */
     uint64_t started_ns;
     bool is_idempotent;

@@ -145,7 +145,7 @@ static void dispatch_waiting(struct snap_channel *channel)
     base_list_splice_tail(&waiting, &channel->waiting);
     while (!base_list_is_empty(&waiting)) {
         struct snapi_call *call = base_list_entry(waiting.next, struct snapi_call, link);
-        channel->waiting_bytes -= call->body_len;
+        channel->waiting_bytes -= snapi_call_waiting_bytes(call);
         base_list_del(&call->link);
         snapi_call_dispatch(call);
     }

@@ -15,20 +15,21 @@
 
 static const struct snap_call_options default_options = SNAP_CALL_OPTIONS_INIT;
 
-/** Checks what is common to all calls and fills `args`. */
-static struct snap_status prepare(struct snap_channel *channel, const struct snap_method *method,
-                                  const struct snap_call_options *options,
-                                  struct snapi_call_args *args)
+/** Checks what is common to all calls and fills `args`. False: `refusal` says what is wrong. */
+static bool prepare(struct snap_channel *channel, const struct snap_method *method,
+                    const struct snap_call_options *options, struct snapi_call_args *args,
+                    struct snap_status *refusal)
 {
-    struct snap_status status = snapi_loop_check(channel->loop);
-    if (!snap_ok(&status)) {
-        return status;
+    if (BASE_UNLIKELY(snapi_loop_is_forked(channel->loop))) {
+        *refusal = snapi_loop_check(channel->loop);
+        return false;
     }
-    if (options->size != sizeof(*options)) {
-        return snap_status_make(SNAP_INVALID_ARGUMENT,
-                                "snap_call_options.size is %zu, not %zu: begin with "
-                                "SNAP_CALL_OPTIONS_INIT",
-                                options->size, sizeof(*options));
+    if (BASE_UNLIKELY(options->size != sizeof(*options))) {
+        *refusal = snap_status_make(SNAP_INVALID_ARGUMENT,
+                                    "snap_call_options.size is %zu, not %zu: begin with "
+                                    "SNAP_CALL_OPTIONS_INIT",
+                                    options->size, sizeof(*options));
+        return false;
     }
     args->id = atomic_fetch_add_explicit(&channel->next_id, 1, memory_order_relaxed);
     args->method = method;
@@ -37,19 +38,22 @@ static struct snap_status prepare(struct snap_channel *channel, const struct sna
         options->idempotent != 0 || method == NULL || (method->flags & SNAP_METHOD_IDEMPOTENT) != 0;
     args->is_fail_fast = options->fail_fast != 0;
     args->started_ns = base_clock_now_ns();
-    return snapi_status_ok;
+    return true;
 }
 
-static struct snap_status check_size(const struct snap_channel *channel,
-                                     const struct snap_method *method, size_t len)
+/** Measures the request. False: `refusal` says that it is too long. */
+static bool measure(const struct snap_channel *channel, struct snapi_call_args *args,
+                    struct snap_status *refusal)
 {
     size_t max = snapi_loop_max_message(channel->loop);
-    if (len <= max) {
-        return snapi_status_ok;
+    args->body_len = snapi_message_size(args->request);
+    if (BASE_LIKELY(args->body_len <= max)) {
+        return true;
     }
-    return snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
-                           "the request of %s has %zu bytes; max_message_bytes is %zu",
-                           method->name, len, max);
+    *refusal = snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
+                               "the request of %s has %zu bytes; max_message_bytes is %zu",
+                               args->method->name, args->body_len, max);
+    return false;
 }
 
 static struct snap_status not_begun(const struct snap_channel *channel)
@@ -123,13 +127,13 @@ struct snap_status snap_channel_call(struct snap_channel *channel, const struct 
     if (snapi_loop_in_callback(channel->loop)) {
         return in_callback();
     }
-    struct waiting_call call = {.channel = channel, .args.request = request};
-    struct snap_status status = prepare(channel, method, options, &call.args);
-    if (snap_ok(&status)) {
-        status = check_size(channel, method, snapi_message_size(request));
-    }
-    if (!snap_ok(&status)) {
-        return status;
+    struct waiting_call call;
+    struct snap_status refusal;
+    call.channel = channel;
+    call.args = (struct snapi_call_args){.request = request};
+    if (!prepare(channel, method, options, &call.args, &refusal) ||
+        !measure(channel, &call.args, &refusal)) {
+        return refusal;
     }
     begin_and_wait(&call);
     if (options->info != NULL) {
@@ -147,9 +151,9 @@ struct snap_status snap_channel_ping(struct snap_channel *channel,
         return in_callback();
     }
     struct waiting_call call = {.channel = channel};
-    struct snap_status status = prepare(channel, NULL, options, &call.args);
-    if (!snap_ok(&status)) {
-        return status;
+    struct snap_status refusal;
+    if (!prepare(channel, NULL, options, &call.args, &refusal)) {
+        return refusal;
     }
     begin_and_wait(&call);
     if (options->info != NULL) {
@@ -192,9 +196,8 @@ static bool submit(struct snap_channel *channel, struct snapi_call_args *args)
     if (arena == NULL) {
         return false;
     }
-    size_t len = args->request == NULL ? 0 : snapi_message_size(args->request);
     struct submitted_call *call = base_arena_alloc(&arena->mem, sizeof(*call));
-    uint8_t *body = base_arena_alloc(&arena->mem, len);
+    uint8_t *body = base_arena_alloc(&arena->mem, args->request != NULL ? args->body_len : 0);
     if (call == NULL || body == NULL) {
         snapi_arena_give(arena);
         return false;
@@ -205,7 +208,6 @@ static bool submit(struct snap_channel *channel, struct snapi_call_args *args)
         snapi_message_pack(args->request, body);
         call->args.request = NULL;
         call->args.body = body;
-        call->args.body_len = len;
     }
     if (args->refusal != NULL) {
         call->refusal = *args->refusal;
@@ -226,14 +228,13 @@ struct snap_call_id snap_channel_start(struct snap_channel *channel,
     const struct snap_call_id none = {0};
     options = options != NULL ? options : &default_options;
     struct snapi_call_args args = {.request = request, .typed = typed, .arg = arg};
-    struct snap_status refusal = prepare(channel, method, options, &args);
-    if (!snap_ok(&refusal)) {
+    struct snap_status refusal;
+    if (!prepare(channel, method, options, &args, &refusal)) {
         base_logf(snapi_loop_log(channel->loop), BASE_LOG_ERROR, "client", "%s: %s", method->name,
                   refusal.message);
         return none;
     }
-    refusal = check_size(channel, method, snapi_message_size(request));
-    if (!snap_ok(&refusal)) {
+    if (!measure(channel, &args, &refusal)) {
         args.refusal = &refusal;
         args.request = NULL;
     }
