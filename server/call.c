@@ -45,16 +45,28 @@ static struct snap_server_call **find(const struct snapi_server_conn *conn, uint
     return at;
 }
 
+static void chain(struct snap_server_call **end, struct snap_server_call *call)
+{
+    call->hash_next = NULL;
+    call->hash_at = end;
+    *end = call;
+}
+
+static void unchain(struct snap_server_call *call)
+{
+    *call->hash_at = call->hash_next;
+    if (call->hash_next != NULL) {
+        call->hash_next->hash_at = call->hash_at;
+    }
+}
+
 /* The connection is no longer concerned with the call. */
 static void unlink_from_conn(struct snap_server_call *call)
 {
     if (call->conn == NULL) {
         return;
     }
-    struct snap_server_call **at = find(call->conn, call->id);
-    if (*at == call) {
-        *at = call->hash_next;
-    }
+    unchain(call);
     base_list_del(&call->conn_link);
     call->conn = NULL;
 }
@@ -98,18 +110,18 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct snapi_server_con
 
 static void answer_submitted(struct snap_loop *loop, struct snapi_work *work);
 
-/* PR-11 */
+/* PR-11. All of it is set here, but for request, method, handler, and what says where it is linked. */
 static struct snap_server_call *make_call(struct snapi_server_conn *conn,
                                           const struct snapi_frame *frame)
 {
     struct snap_server *server = conn->server;
-    struct snapi_arena *arena = snapi_arena_take(snapi_loop_arenas(server->loop));
+    struct snapi_arena *arena = snapi_arena_take_owned(snapi_loop_arenas(server->loop));
     if (arena == NULL) {
         return NULL;
     }
-    struct snap_server_call *call = base_arena_alloc_zero(&arena->mem, sizeof(*call));
+    struct snap_server_call *call = base_arena_alloc(&arena->mem, sizeof(*call));
     if (call == NULL) {
-        snapi_arena_give(arena);
+        snapi_arena_give_owned(arena);
         return NULL;
     }
     call->arena = arena;
@@ -132,6 +144,8 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     base_list_init(&call->conn_link);
     base_list_init(&call->link);
     base_list_init(&call->ready);
+    call->reply.data = NULL;
+    call->reply.len = 0;
     memcpy(call->peer, conn->peer, sizeof(call->peer));
     return call;
 }
@@ -155,7 +169,7 @@ static struct snap_server_call *admit(struct snapi_server_conn *conn,
     };
     enum base_err err = snapi_message_unpack(call->arena, &in, &call->request);
     if (err != BASE_OK) {
-        snapi_arena_give(call->arena);
+        snapi_arena_give_owned(call->arena);
         refuse(conn, frame->id,
                err == BASE_E_MALFORMED ? SNAP_INVALID_ARGUMENT : SNAP_RESOURCE_EXHAUSTED,
                "request of %s: %s", handler->method->name, base_error_last_note());
@@ -163,7 +177,7 @@ static struct snap_server_call *admit(struct snapi_server_conn *conn,
     }
     call->method = handler->method;
     call->handler = handler;
-    *end = call;
+    chain(end, call);
     base_list_add_tail(&conn->calls, &call->conn_link);
     base_list_add_tail(&server->calls, &call->link);
     server->n_calls++;
@@ -211,7 +225,7 @@ void snapi_server_run_ready(struct snap_server *server)
             dispatch(call);
         } else {
             end_call(call);
-            snapi_arena_give(call->arena);
+            snapi_arena_give_owned(call->arena);
             snapi_server_step(server);
         }
     }
@@ -323,7 +337,7 @@ void snapi_server_orphan_calls(struct snap_server *server)
             send_error(conn, id, is_ready ? SNAPI_RESPONSE_NOT_RUN : 0, &status);
         }
         if (is_ready) {
-            snapi_arena_give(call->arena); /* the application never saw it */
+            snapi_arena_give_owned(call->arena); /* the application never saw it */
         }
     }
 }
@@ -337,7 +351,7 @@ static void end_call(struct snap_server_call *call)
     unlink_from_server(call);
 }
 
-static void answer_as_owner(struct snap_server_call *call, const struct snapi_outgoing *out)
+static void answer_as_owner(struct snap_server_call *call, struct snapi_outgoing *out)
 {
     struct snap_server *server = call->server;
     struct snapi_server_conn *conn = call->conn;
@@ -346,11 +360,10 @@ static void answer_as_owner(struct snap_server_call *call, const struct snapi_ou
     call->handler->reply_bytes = snapi_frame_size(&out->frame);
     end_call(call);
     if (is_read) {
-        struct snapi_outgoing with_arena = *out;
-        with_arena.arena = call->arena;
-        (void)snapi_server_send(conn, &with_arena);
+        out->arena = call->arena;
+        (void)snapi_server_send(conn, out);
     } else {
-        snapi_arena_give(call->arena);
+        snapi_arena_give_owned(call->arena);
     }
     snapi_server_step(server);
 }
@@ -369,7 +382,7 @@ static void answer_submitted(struct snap_loop *loop, struct snapi_work *work)
     if (is_read) {
         snapi_server_send_packed(conn, data, call->reply.len, call->arena);
     } else {
-        snapi_arena_give(call->arena);
+        snapi_arena_give_owned(call->arena);
     }
     snapi_server_step(server);
 }

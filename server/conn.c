@@ -69,12 +69,12 @@ static bool send_later(struct snapi_server_conn *conn, const struct snapi_outgoi
 {
     struct snapi_arena *arena = out->arena;
     if (arena == NULL) {
-        arena = snapi_arena_take(snapi_loop_arenas(conn->server->loop));
+        arena = snapi_arena_take_owned(snapi_loop_arenas(conn->server->loop));
     }
     struct pending *p = arena != NULL ? make_pending(arena) : NULL;
     uint8_t *data = p != NULL ? base_arena_alloc(&arena->mem, len) : NULL;
     if (data == NULL) {
-        snapi_arena_give(arena);
+        snapi_arena_give_owned(arena);
         snapi_server_conn_abort(conn, "out of memory for an answer");
         return false;
     }
@@ -101,7 +101,7 @@ bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoi
     } else if (err != BASE_E_CLOSED) {
         snapi_server_complain(conn->server, conn->peer, base_error_last_note());
     }
-    snapi_arena_give(out->arena);
+    snapi_arena_give_owned(out->arena);
     return true;
 }
 
@@ -117,7 +117,7 @@ void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *dat
     if (err == BASE_AGAIN) {
         struct pending *p = make_pending(arena);
         if (p == NULL) {
-            snapi_arena_give(arena);
+            snapi_arena_give_owned(arena);
             snapi_server_conn_abort(conn, "out of memory for an answer");
             return;
         }
@@ -129,7 +129,7 @@ void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *dat
         memcpy(tx.data, data, len);
         ops->send(conn->conn, &tx, 0);
     }
-    snapi_arena_give(arena);
+    snapi_arena_give_owned(arena);
 }
 
 /* False: there is no room for all that is pending. */
@@ -150,7 +150,7 @@ static bool send_pending(struct snapi_server_conn *conn)
         }
         conn->pending_bytes -= p->len;
         base_list_del(&p->link);
-        snapi_arena_give(p->arena);
+        snapi_arena_give_owned(p->arena);
     }
     return true;
 }
@@ -221,7 +221,7 @@ static void free_conn(struct snapi_server_conn *conn)
     snapi_server_cancel_all(conn);
     struct base_list *link;
     while ((link = base_list_take_first(&conn->pending)) != NULL) {
-        snapi_arena_give(base_list_entry(link, struct pending, link)->arena);
+        snapi_arena_give_owned(base_list_entry(link, struct pending, link)->arena);
     }
     snapi_loop_timer_del(server->loop, &conn->timer);
     base_list_del(&conn->link);

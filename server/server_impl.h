@@ -104,6 +104,7 @@ struct snap_server_call {
     struct base_list ready;     /**< in server->ready */
     struct base_list conn_link; /**< of the connection */
     struct snap_server_call *hash_next;
+    struct snap_server_call **hash_at; /**< what points to it in its chain */
     uint64_t id;
     uint64_t deadline_ns;     /**< UINT64_MAX: none */
     size_t max_message_bytes; /**< of a response: the lesser of ours and the client's */
