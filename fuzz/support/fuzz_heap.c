@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,7 @@ static void open_heap(void)
     heap.base = mmap(NULL, HEAP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, heap.fd, 0);
     base_assert(heap.base != MAP_FAILED);
     __asan_poison_memory_region(heap.base, HEAP_BYTES);
+    __lsan_register_root_region(heap.base, HEAP_BYTES); /* what a library made may hang on it */
 }
 
 void fuzz_heap_enter(void)
