@@ -403,7 +403,7 @@ static uint64_t time_left_us(const struct snapi_call *call)
     return base_max_u64(left_ns / 1000, 1); /* 0 would mean none; the timer ends it in a moment */
 }
 
-/* PR-25 */
+/* PR-25, PR-26 */
 static void end_too_long(struct snapi_call *call, const struct snapi_path *path, size_t len)
 {
     const struct snap_status status =
@@ -423,7 +423,10 @@ bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
         frame.text = call->method->name;
         frame.text_len = strlen(call->method->name);
         frame.body_len = call->body_len;
-        if (path->max_body != 0 && frame.body_len > path->max_body) {
+        if (frame.body_len > path->max_body) {
+            if (!path->has_hello) {
+                return false;
+            }
             end_too_long(call, path, frame.body_len);
             return true;
         }

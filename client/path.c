@@ -75,11 +75,22 @@ void snapi_path_send_cancel(struct snapi_path *path, uint64_t id)
     }
 }
 
-/* PR-22, PR-23, PR-25 */
+/* PR-25, PR-26 */
+static void learn_limit(struct snapi_path *path, uint64_t max_body)
+{
+    path->max_body = max_body != 0 ? max_body : UINT64_MAX;
+    if (!path->has_hello) {
+        path->has_hello = true;
+        path->is_full = false;
+        snapi_path_send_blocked(path);
+    }
+}
+
+/* PR-22, PR-23 */
 static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
 {
     struct snap_channel *channel = path->channel;
-    path->max_body = frame->max_body;
+    learn_limit(path, frame->max_body);
     if (path->kind != SNAP_TRANSPORT_TCP || channel->pony.state == SNAPI_PATH_OFF) {
         return;
     }
@@ -169,7 +180,8 @@ static void on_open(void *arg, struct snapi_conn *conn)
     path->is_full = false;
     path->is_going_away = false;
     path->has_failed = false;
-    path->max_body = 0;
+    path->has_hello = false;
+    path->max_body = SNAPI_BODY_BEFORE_HELLO;
     path->backoff_ns = BACKOFF_MIN_NS;
     path->error[0] = '\0';
     snprintf(path->peer, sizeof(path->peer), "%s", conn->ops->peer(conn));

@@ -31,7 +31,8 @@ struct snapi_path {
     struct snapi_transport *transport;
     struct snapi_conn *conn; /**< CONNECTING, UP */
     uint8_t state;           /**< enum snapi_path_state */
-    uint64_t max_body;       /**< what the server takes, as its HELLO says; 0: not said */
+    uint64_t max_body;       /**< what may be sent now: what HELLO says the server takes */
+    bool has_hello;          /**< until then longer requests wait. PR-26 */
     bool is_full;            /**< begin() said AGAIN; on_writable follows */
     bool is_going_away;      /**< the server takes no new calls here */
     bool is_looking_up;      /**< snapd was asked for the address */

@@ -44,6 +44,14 @@ enum {
         SNAPI_FRAME_HEAD_MAX + SNAPI_FRAME_TEXT_MAX + SNAPI_FRAME_META_MAX + 8
 };
 
+/**
+ * The longest body that a client sends before it knows the server's limit (PR-26). Every server's
+ * transport takes so much, whatever its limit is: no metadata are sent, and their room is enough.
+ */
+enum {
+    SNAPI_BODY_BEFORE_HELLO = SNAPI_FRAME_META_MAX
+};
+
 /** Fields that a type does not have are 0 after parse() and ignored by put(). */
 struct snapi_frame {
     uint8_t type;         /**< enum snapi_frame_type */

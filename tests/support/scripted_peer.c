@@ -124,6 +124,9 @@ static bool on_accept(void *arg, struct snapi_conn *conn, const struct snapi_con
     *conn_arg = peer;
     peer->is_pony[peer->n_conns] = strcmp(conn->ops->name, "pony") == 0;
     peer->conns[peer->n_conns++] = conn;
+    if (peer->is_mute) {
+        return true;
+    }
     struct snapi_frame hello = {.type = SNAPI_HELLO,
                                 .version_min = SNAPI_RPC_VERSION_MIN,
                                 .version_max = SNAPI_RPC_VERSION_MAX,

@@ -32,6 +32,7 @@ struct scripted_peer {
     struct snapi_listener *pony; /**< NULL: listens over TCP only */
     enum peer_mode mode;
     bool has_pony_address; /**< says so in its HELLO */
+    bool is_mute;          /**< says no HELLO: the test does, with peer_say() */
     struct snapi_conn *conns[PEER_CONNS_MAX];
     bool is_pony[PEER_CONNS_MAX];
     uint32_t n_conns;

@@ -33,7 +33,7 @@ static void start_peer(struct snap_loop *l, void *arg)
     peer_listen(&peer, ADDRESS, *(bool *)arg);
 }
 
-static int setup_with(bool with_pony)
+static int setup_with(bool with_pony, bool is_mute)
 {
     unsetenv("SNAP_TRANSPORT");
     fake_reset();
@@ -41,7 +41,7 @@ static int setup_with(bool with_pony)
                                   .request = &snaptest__ping__descriptor,
                                   .response = &snaptest__ping__descriptor,
                                   .done = call_ping_done};
-    peer = (struct scripted_peer){.mode = PEER_ECHO};
+    peer = (struct scripted_peer){.mode = PEER_ECHO, .is_mute = is_mute};
     struct snap_loop_options options = SNAP_LOOP_OPTIONS_INIT;
     options.max_message_bytes = 1 << 20;
     struct snap_status status = snapi_loop_create(&options, fake_transports, &loop);
@@ -56,13 +56,19 @@ static int setup_with(bool with_pony)
 static int setup_tcp(void **state)
 {
     (void)state;
-    return setup_with(false);
+    return setup_with(false, false);
+}
+
+static int setup_mute(void **state)
+{
+    (void)state;
+    return setup_with(false, true);
 }
 
 static int setup_both(void **state)
 {
     (void)state;
-    return setup_with(true);
+    return setup_with(true, false);
 }
 
 static void stop_peer(struct snap_loop *l, void *arg)
@@ -220,6 +226,71 @@ static void a_request_over_the_limit_is_refused_through_the_callback(void **stat
     request.payload.len = (1 << 20) - 5; /* with its tag and length just at the limit */
     assert_ok(snap_channel_call(channel, &method, &request.base, NULL, &response));
     snap_message_free(response);
+}
+
+static void say_hello(struct snap_loop *l, void *arg)
+{
+    (void)l;
+    peer_say(&peer, &(struct snapi_frame){.type = SNAPI_HELLO,
+                                          .version_min = SNAPI_RPC_VERSION_MIN,
+                                          .version_max = SNAPI_RPC_VERSION_MAX,
+                                          .max_body = *(uint64_t *)arg});
+}
+
+/* A request whose body has so many bytes. */
+static void start_long(struct outcome *outcome, size_t body_len)
+{
+    static uint8_t zeros[1 << 18];
+    Snaptest__Ping request = SNAPTEST__PING__INIT;
+    request.payload = (ProtobufCBinaryData){.data = zeros, .len = body_len - 4}; /* tag, length */
+    assert_int_equal(protobuf_c_message_get_packed_size(&request.base), body_len);
+    snap_channel_start(channel, &method, &request.base, NULL, (snap_any_fn *)on_done, outcome);
+    outcome->n_started++;
+}
+
+/* PR-26 */
+static void before_hello_only_short_requests_are_sent(void **state)
+{
+    (void)state;
+    struct outcome outcome = {0};
+    uint64_t limit = SNAPI_BODY_BEFORE_HELLO + 1;
+    start_long(&outcome, SNAPI_BODY_BEFORE_HELLO);
+    POLL_UNTIL(outcome.n_ended == 1);
+    assert_int_equal(outcome.last.status.code, SNAP_OK);
+    start_long(&outcome, limit);
+    start(&outcome, NULL); /* behind it */
+    for (int i = 0; i < 20; i++) {
+        snap_loop_poll(loop, 0);
+    }
+    assert_int_equal(peer.n_requests, 1);
+    snapi_loop_exec(loop, say_hello, &limit);
+    POLL_UNTIL(outcome.n_ended == 3);
+    assert_int_equal(outcome.last.status.code, SNAP_OK);
+    assert_int_equal(peer.n_requests, 3);
+}
+
+/* PR-25, PR-26: the connection stays. */
+static void a_request_over_the_servers_limit_ends_alone(void **state)
+{
+    (void)state;
+    struct outcome outcomes[2] = {{0}, {0}};
+    uint64_t limit = 100000;
+    for (int i = 0; i < 2; i++) { /* before and after HELLO */
+        outcomes[0] = outcomes[1] = (struct outcome){0};
+        start_long(&outcomes[0], limit + 1);
+        start_long(&outcomes[1], limit);
+        if (i == 0) {
+            POLL_UNTIL(peer.n_conns == 1);
+            snapi_loop_exec(loop, say_hello, &limit);
+        }
+        POLL_UNTIL(outcomes[0].n_ended == 1 && outcomes[1].n_ended == 1);
+        assert_int_equal(outcomes[0].last.status.code, SNAP_RESOURCE_EXHAUSTED);
+        assert_int_equal(outcomes[0].last.status.ran, SNAP_RAN_NO);
+        assert_non_null(strstr(outcomes[0].last.status.message, "100000"));
+        assert_int_equal(outcomes[1].last.status.code, SNAP_OK);
+    }
+    assert_int_equal(peer.n_requests, 2);
+    assert_int_equal(peer.n_hellos, 1); /* of one connection */
 }
 
 static void a_deadline_ends_a_call_that_nobody_answers(void **state)
@@ -620,6 +691,7 @@ static void threads_may_call_while_a_thread_of_the_library_drives(void **state)
 int main(void)
 {
 #define TCP_TEST(f)  cmocka_unit_test_setup_teardown(f, setup_tcp, teardown)
+#define MUTE_TEST(f) cmocka_unit_test_setup_teardown(f, setup_mute, teardown)
 #define BOTH_TEST(f) cmocka_unit_test_setup_teardown(f, setup_both, teardown)
     const struct CMUnitTest tests[] = {
         TCP_TEST(a_call_is_answered_and_says_what_carried_it),
@@ -627,6 +699,8 @@ int main(void)
         TCP_TEST(an_error_of_the_handler_arrives_with_its_message),
         TCP_TEST(a_callback_never_runs_within_start),
         TCP_TEST(a_request_over_the_limit_is_refused_through_the_callback),
+        MUTE_TEST(before_hello_only_short_requests_are_sent),
+        MUTE_TEST(a_request_over_the_servers_limit_ends_alone),
         TCP_TEST(a_deadline_ends_a_call_that_nobody_answers),
         TCP_TEST(a_deadline_ends_a_call_that_finds_no_server),
         TCP_TEST(fail_fast_does_not_wait_for_a_server),
