@@ -26,14 +26,14 @@
  * When an iteration finds nothing the driver spins for a while or arms the transports and sleeps.
  */
 enum {
-    POLL_BUDGET = 256,     /* messages of one transport per iteration */
-    TIMER_BUDGET = 256,    /* timers per iteration */
-    LOOK_EVERY_N = 64,     /* iterations between looks at idle descriptors */
-    LOOK_EVERY_NS = 20000, /* the same in time */
-    FDS_BUSY_NS = 1000000, /* after a look that found something, look each time for so long */
-    SPIN_MAX_NS = 50000,   /* adaptive spinning; a wake-up of an idle core costs 200 us */
-    SPIN_STEP_NS = 2000,   /* what one look burns at most: while others run, waiting is free */
-    SPIN_WALL = 20,        /* of the patience: no longer awake with nothing to do than this */
+    POLL_BUDGET = 256,      /* messages of one transport per iteration */
+    TIMER_BUDGET = 256,     /* timers per iteration */
+    LOOK_EVERY_N = 64,      /* iterations between looks at idle descriptors: system calls */
+    LOOK_EVERY_NS = 100000, /* the same in time */
+    FDS_BUSY_NS = 1000000,  /* look each time for so long: something came by one, or will soon */
+    SPIN_MAX_NS = 50000,    /* adaptive spinning; a wake-up of an idle core costs 200 us */
+    SPIN_STEP_NS = 2000,    /* what one look burns at most: while others run, waiting is free */
+    SPIN_WALL = 20,         /* of the patience: no longer awake with nothing to do than this */
     SPIN_SCORE_START = 4,
     SPIN_SCORE_MAX = 16,
     SPIN_PROBE_EVERY = 16 /* idle times, when spinning did not pay lately */
@@ -41,6 +41,10 @@ enum {
 
 static uint32_t look_at_fds(struct snap_loop *loop, bool must)
 {
+    if (loop->poller.is_expecting) {
+        loop->poller.is_expecting = false;
+        loop->fds_busy_until = loop->now_ns + FDS_BUSY_NS;
+    }
     bool is_busy = loop->now_ns < loop->fds_busy_until;
     loop->n_since_look++;
     if (!must && !is_busy && loop->n_since_look < LOOK_EVERY_N &&
@@ -209,9 +213,9 @@ static bool is_over(struct snap_loop *loop, const struct snapi_drive *drive)
 
 void snapi_drive(struct snap_loop *loop, struct snapi_drive *drive)
 {
-    loop->is_asleep = false;      /* of the application's own loop, if it has one */
-    loop->spin.idle_since_ns = 0; /* the time between two drives was not ours */
-    bool must_look = true;
+    loop->is_asleep = false;                /* of the application's own loop, if it has one */
+    loop->spin.idle_since_ns = 0;           /* the time between two drives was not ours */
+    bool must_look = drive->waiter == NULL; /* a call says what it waits for */
     for (;;) {
         uint32_t n = snapi_iterate(loop, must_look);
         drive->n_done += n;

@@ -62,6 +62,11 @@ enum base_err snapi_poller_change(struct snapi_poller *poller, struct snapi_sour
     return control(poller, EPOLL_CTL_MOD, source, events);
 }
 
+void snapi_poller_expect(struct snapi_poller *poller)
+{
+    poller->is_expecting = true;
+}
+
 void snapi_poller_del(struct snapi_poller *poller, struct snapi_source *source)
 {
     if (source->events == 0) {

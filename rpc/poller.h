@@ -32,6 +32,9 @@ BASE_MUST_USE enum base_err snapi_poller_add(struct snapi_poller *poller,
 BASE_MUST_USE enum base_err snapi_poller_change(struct snapi_poller *poller,
                                                 struct snapi_source *source, uint32_t events);
 
+/** A source will be ready soon, because something was asked for: the loop looks more often. */
+void snapi_poller_expect(struct snapi_poller *poller);
+
 /** Stops watching. Not added: does nothing. No on_ready for it after this, in this round either. */
 void snapi_poller_del(struct snapi_poller *poller, struct snapi_source *source);
 

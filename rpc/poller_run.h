@@ -4,6 +4,7 @@
 
 #include "rpc/poller.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /**
@@ -25,6 +26,7 @@ struct snapi_poller_round;
 struct snapi_poller {
     int epoll_fd;                     /**< readable when a source is ready; -1: not made */
     struct snapi_poller_round *round; /**< being given out now; innermost first */
+    bool is_expecting;                /**< snapi_poller_expect() was called; the loop clears it */
 };
 
 /** Errors: BASE_E_LIMIT out of descriptors, BASE_E_NOMEM. `poller` may be finished then. */

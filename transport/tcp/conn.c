@@ -278,6 +278,7 @@ static bool write_batch(struct ktcp_conn *conn, const struct ktcp_batch *batch)
         }
         return errno == EINTR;
     }
+    snapi_poller_expect(conn->transport->poller); /* an answer, mostly */
     ktcp_tx_advance(&conn->tx, batch, (size_t)n);
     conn->tx.is_blocked = (size_t)n < batch->bytes;
     return !conn->tx.is_blocked;

@@ -2,6 +2,7 @@
 #include "rpc/loop.h"
 
 #include "base/clock.h"
+#include "rpc/loop_impl.h"
 #include "tests/support/cmocka_all.h"
 #include "tests/support/fake_transport.h"
 
@@ -9,6 +10,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -222,6 +225,47 @@ static void a_poll_waits_no_longer_than_it_was_told(void **state)
     assert_true(base_clock_now_ns() - before >= 2 * BASE_NS_PER_MS);
 }
 
+struct seen {
+    struct snapi_source source;
+    int n;
+};
+
+static void see(struct snapi_source *source, uint32_t events)
+{
+    (void)events;
+    base_container_of(source, struct seen, source)->n++;
+}
+
+/* Iterations of a loop that spins until it saw the source, at most `max`. */
+static int iterations_until_seen(struct seen *seen, int max)
+{
+    int n = 0;
+    for (seen->n = 0; n < max && seen->n == 0; n++) {
+        (void)snapi_iterate(loop, false);
+    }
+    return n;
+}
+
+static void a_spinning_loop_looks_at_once_where_it_expects(void **state)
+{
+    (void)state;
+    struct seen seen = {.source = {.on_ready = see, .fd = eventfd(0, EFD_CLOEXEC)}};
+    assert_true(snapi_loop_try_enter(loop));
+    assert_int_equal(snapi_poller_add(&loop->poller, &seen.source, EPOLLIN), BASE_OK);
+    loop->fds_busy_until = 0;
+    (void)snapi_iterate(loop, true); /* nothing there: no look for some iterations */
+    assert_int_equal(eventfd_write(seen.source.fd, 1), 0);
+    int unasked = iterations_until_seen(&seen, 1000);
+    assert_true(unasked >= 1 && unasked <= 64);
+    assert_int_equal(seen.n, 1);
+    loop->fds_busy_until = 0;
+    snapi_poller_expect(&loop->poller);
+    assert_int_equal(iterations_until_seen(&seen, 1000), 1);
+    snapi_poller_del(&loop->poller, &seen.source);
+    assert_int_equal(close(seen.source.fd), 0);
+    snapi_loop_leave(loop);
+}
+
 static bool is_readable(int fd, int timeout_ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -393,6 +437,7 @@ int main(void)
         CASE(deferred_work_runs_in_the_next_iteration),
         CASE(a_timer_ends_a_poll_that_waits),
         CASE(a_poll_waits_no_longer_than_it_was_told),
+        CASE(a_spinning_loop_looks_at_once_where_it_expects),
         CASE(the_descriptor_tells_when_a_timer_is_due),
         CASE(the_descriptor_tells_of_deferred_work),
         CASE(stop_before_run_makes_it_return_once),

@@ -102,6 +102,7 @@ void pony_port_requests_send(struct pony_port *port)
             return;
         }
         r->is_sent = true;
+        snapi_poller_expect(port->poller);
     }
     uint32_t events = is_full ? EPOLLIN | EPOLLOUT : EPOLLIN;
     if (snapi_poller_change(port->poller, &port->control, events) != BASE_OK) {
