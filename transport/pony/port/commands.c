@@ -55,23 +55,41 @@ static void post_open(struct pony_port *port, struct pony_port_entry *entry)
     (void)post(port, &command);
 }
 
-static void post_first_message(struct pony_port *port, struct pony_port_entry *entry)
+static void post_message(struct pony_port *port, struct pony_port_message *m)
 {
-    struct pony_port_conn *conn = conn_of(entry);
-    struct base_list *it = base_list_take_first(&conn->queued);
-    struct pony_port_message *m = base_list_entry(it, struct pony_port_message, link);
     struct shm_command command = {
         .opcode = SHM_OP_SEND,
-        .conn = entry->number,
+        .conn = m->conn->entry.number,
         .tag = (uint64_t)base_pool_gen(m) << 32 | (uint64_t)base_pool_index(m),
         .u.send = {.off = m->span.off, .len = m->len},
     };
     m->command = port->map.end.cmd_tail;
     m->state = post(port, &command) ? PONY_MESSAGE_POSTED : PONY_MESSAGE_UNSENT;
+}
+
+static void post_first_message(struct pony_port *port, struct pony_port_entry *entry)
+{
+    struct pony_port_conn *conn = conn_of(entry);
+    struct base_list *it = base_list_take_first(&conn->queued);
+    post_message(port, base_list_entry(it, struct pony_port_message, link));
     base_list_add_tail(&conn->messages, it);
     if (base_list_is_empty(&conn->queued)) {
         entry->wants &= (uint8_t)~PONY_WANT_SEND;
     }
+}
+
+void pony_port_post_message(struct pony_port_message *m)
+{
+    struct pony_port_conn *conn = m->conn;
+    struct pony_port *port = conn->port;
+    if (conn->entry.wants == 0 && base_list_is_empty(&port->wanting) && has_room(port)) {
+        post_message(port, m); /* as nearly always: nobody is before it */
+        return;
+    }
+    m->state = PONY_MESSAGE_QUEUED;
+    base_list_del(&m->link);
+    base_list_add_tail(&conn->queued, &m->link);
+    pony_port_want(port, &conn->entry, PONY_WANT_SEND);
 }
 
 static void post_close(struct pony_port *port, struct pony_port_entry *entry)
@@ -148,6 +166,11 @@ enum base_err pony_port_number_take(struct pony_port *port, struct pony_port_ent
     return BASE_OK;
 }
 
+static struct pony_port_entry **recent_of(struct pony_port *port, uint32_t number)
+{
+    return &port->recent[number & (PONY_PORT_RECENT - 1)];
+}
+
 void pony_port_number_give(struct pony_port *port, struct pony_port_entry *entry)
 {
     base_list_del(&entry->wanted);
@@ -157,18 +180,33 @@ void pony_port_number_give(struct pony_port *port, struct pony_port_entry *entry
     }
     if ((entry->number & SHM_CONN_ACCEPTED) != 0) {
         HASH_DEL(port->accepted, entry);
+        if (*recent_of(port, entry->number) == entry) {
+            *recent_of(port, entry->number) = NULL;
+        }
     } else {
         base_pool_give(&port->numbers, entry->number - 1);
     }
     entry->number = 0;
 }
 
+static struct pony_port_entry *find_accepted(struct pony_port *port, uint32_t number)
+{
+    struct pony_port_entry **recent = recent_of(port, number);
+    if (*recent != NULL && (*recent)->number == number) {
+        return *recent;
+    }
+    struct pony_port_entry *entry = NULL;
+    HASH_FIND(hh, port->accepted, &number, sizeof(number), entry);
+    if (entry != NULL) {
+        *recent = entry;
+    }
+    return entry;
+}
+
 struct pony_port_entry *pony_port_find(struct pony_port *port, uint32_t number)
 {
-    struct pony_port_entry *entry = NULL;
     if ((number & SHM_CONN_ACCEPTED) != 0) {
-        HASH_FIND(hh, port->accepted, &number, sizeof(number), entry);
-        return entry;
+        return find_accepted(port, number);
     }
     struct pony_port_entry **slot = number != 0 ? base_pool_at(&port->numbers, number - 1) : NULL;
     return slot != NULL ? *slot : NULL;

@@ -307,7 +307,7 @@ enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_
 {
     struct pony_port_conn *conn = conn_of(base);
     struct pony_port *port = conn->port;
-    *tx = (struct snapi_tx){0};
+    tx->data = NULL;
     BASE_ENSURE(!conn->is_closing && conn->state < PONY_CONN_ENDED, BASE_E_CLOSED);
     if (len > port->max_message_bytes) {
         base_error_note("message of %zu bytes, at most %zu are allowed: raise max_message_bytes",
@@ -318,7 +318,7 @@ enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_
     if (!is_up || !is_within_share(conn, len)) {
         return say_again(conn);
     }
-    struct pony_port_message *m = base_pool_take(&port->messages, NULL);
+    struct pony_port_message *m = base_pool_take_unset(&port->messages, NULL);
     if (m == NULL) {
         return say_again(conn);
     }
@@ -327,7 +327,9 @@ enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_
         return say_again(conn);
     }
     m->conn = conn;
+    m->tag = 0;
     m->len = m->span_bytes = (uint32_t)len;
+    m->command = 0;
     m->state = PONY_MESSAGE_BEGUN;
     conn->tx_bytes[is_large(len)] += len;
     conn->n_messages++;
@@ -367,21 +369,16 @@ static struct pony_port_message *message_of(const struct snapi_tx *tx)
 
 void pony_port_send(struct snapi_conn *base, struct snapi_tx *tx, uint64_t tag)
 {
-    struct pony_port_conn *conn = conn_of(base);
-    struct pony_port *port = conn->port;
+    const struct pony_port_conn *conn = conn_of(base);
     struct pony_port_message *m = message_of(tx);
     m->tag = tag;
     m->len = (uint32_t)base_min_size(tx->len, m->len);
-    *tx = (struct snapi_tx){0};
-    base_list_del(&m->link);
+    tx->data = NULL;
     if (conn->state >= PONY_CONN_ENDED) {
         m->state = PONY_MESSAGE_UNSENT; /* snapd never hears of it */
-        base_list_add_tail(&conn->messages, &m->link);
-        return;
+    } else {
+        pony_port_post_message(m);
     }
-    m->state = PONY_MESSAGE_QUEUED;
-    base_list_add_tail(&conn->queued, &m->link);
-    pony_port_want(port, &conn->entry, PONY_WANT_SEND);
 }
 
 void pony_port_abandon(struct snapi_conn *base, struct snapi_tx *tx)

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     BACKOFF_FIRST_NS = 5000000
@@ -79,6 +80,7 @@ static void end_conns(struct pony_port *port)
 void pony_port_drop_attachment(struct pony_port *port)
 {
     HASH_CLEAR(hh, port->accepted);
+    memset((void *)port->recent, 0, sizeof(port->recent));
     if (port->notification.fd >= 0) {
         snapi_poller_del(port->poller, &port->notification);
         port->notification.fd = -1;

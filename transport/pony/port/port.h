@@ -43,6 +43,7 @@ enum {
     PONY_PORT_TELL_MAX = 64,         /**< connections told in one poll() that they are writable,
                                           and were not */
     PONY_PORT_NUMBERS_MAX = 1 << 20, /**< connections and listeners with numbers of ours */
+    PONY_PORT_RECENT = 64,           /**< accepted connections found without a hash; power of two */
     PONY_PORT_REQUESTS_MAX = 256,    /**< control requests under way */
     PONY_PORT_REASON_MAX = 256,
     PONY_PORT_PEER_MAX = 64
@@ -201,6 +202,7 @@ struct pony_port {
     /* What lives at it. */
     struct base_pool numbers;         /**< struct pony_port_entry *; number = index + 1 */
     struct pony_port_entry *accepted; /**< uthash of those that the engine numbered */
+    struct pony_port_entry *recent[PONY_PORT_RECENT]; /**< of them, by the number's low bits */
     struct base_list conns, listeners, wanting, ended, gone, gone_listeners;
     struct base_list blocked; /**< connections that want on_writable */
     struct base_list telling; /**< those of them whose turn it is since there was news */
@@ -244,6 +246,8 @@ void pony_port_drop_attachment(struct pony_port *port);
 
 /** Posts it, now or when there is room. */
 void pony_port_want(struct pony_port *port, struct pony_port_entry *entry, uint8_t want);
+/** Sends a message of `conn->messages`, now or when there is room. */
+void pony_port_post_message(struct pony_port_message *message);
 /** Posts what waits, as far as there is room. */
 void pony_port_post_wanted(struct pony_port *port);
 /** Publishes, and rings if snapd sleeps. */

@@ -169,10 +169,8 @@ enum base_err pony_port_tx_take(struct pony_port_tx *tx, size_t len, struct pony
     if (len > LARGEST) {
         return take_run(tx, len, span);
     }
-    uint8_t class_idx = 0;
-    while ((size_t)SMALLEST << class_idx < len) {
-        class_idx++;
-    }
+    uint32_t n_smallest = (uint32_t)((len - 1) / SMALLEST); /* and one more */
+    uint8_t class_idx = n_smallest == 0 ? 0 : (uint8_t)(32 - __builtin_clz(n_smallest));
     return take_small(tx, class_idx, span);
 }
 
