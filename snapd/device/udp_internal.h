@@ -111,6 +111,9 @@ void udp_send(struct snapd_dev *dev, const struct pony_packet_out *packets, uint
 /** Opens, binds and prepares the sockets. Errors  as of snapd_udp_create */
 BASE_MUST_USE enum base_err udp_open(const struct snapd_udp_config *config, struct snapd_udp *udp);
 
+/** Lets IP cut what leaves by `fd` into fragments, or forbids it again. */
+void udp_allow_fragments(const struct snapd_udp *udp, int fd, bool may);
+
 /** Empties the error queue of fds[port] into `unreachable`. */
 void udp_drain_errors(struct snapd_udp *udp, uint32_t port);
 void udp_add_unreachable(struct snapd_udp *udp, const struct pony_addr *to);

@@ -163,12 +163,11 @@ static void set_buffer(const struct snapd_udp *udp, uint64_t bytes, int option, 
 /* What all sockets have alike. */
 static void set_options(const struct snapd_udp *udp, int fd)
 {
-    set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
+    udp_allow_fragments(udp, fd, false);
     set_int(fd, IPPROTO_IP, IP_RECVERR, 1);
     set_int(fd, IPPROTO_IP, IP_RECVTTL, 1);
     set_int(fd, IPPROTO_IP, IP_RECVTOS, 1);
     if (udp->is_v6) {
-        set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
         set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
         set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
         set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);

@@ -140,13 +140,14 @@ static uint32_t build(struct snapd_udp *udp, const struct pony_packet_out *packe
     return n_runs;
 }
 
-/* Lets IP cut datagrams into fragments, or forbids it again. */
-static void set_fragments(const struct snapd_udp *udp, int fd, bool may)
+/* PROBE rather than DO: what counts is the interface's own MTU, not what the kernel was told of the
+ * path, by ICMP messages that anybody can make up. Engines find out by themselves what passes. */
+void udp_allow_fragments(const struct snapd_udp *udp, int fd, bool may)
 {
-    int v4 = may ? IP_PMTUDISC_DONT : IP_PMTUDISC_DO;
+    int v4 = may ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE;
     (void)setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4));
     if (udp->is_v6) {
-        int v6 = may ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_DO;
+        int v6 = may ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_PROBE;
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
     }
 }
@@ -213,10 +214,10 @@ static enum sent send_packet(struct snapd_udp *udp, uint32_t port, const struct 
     }
     if (is_too_long && !p->is_whole) {
         udp->counters.fragmented_pkts++;
-        set_fragments(udp, udp->fds[port], true);
+        udp_allow_fragments(udp, udp->fds[port], true);
         sent = send_one(udp, port, &msg);
         int cause = errno;
-        set_fragments(udp, udp->fds[port], false);
+        udp_allow_fragments(udp, udp->fds[port], false);
         errno = cause;
     }
     if (sent == SENT_NOT) {
