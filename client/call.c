@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/call.h"
 
+#include "base/copy.h"
 #include "client/channel.h"
 #include "rpc/status.h"
 
@@ -249,7 +250,7 @@ static bool keep_body(struct snapi_call *call)
         snapi_call_end(call, &status, NULL);
         return false;
     }
-    snapi_message_pack(call->request, body);
+    snapi_message_pack(call->request, call->body_len, body);
     call->body = body;
     return true;
 }
@@ -443,9 +444,9 @@ bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
     }
     uint8_t *body = snapi_frame_put(&frame, tx.data);
     if (call->body != NULL) {
-        memcpy(body, call->body, call->body_len);
+        base_copy(body, call->body, call->body_len);
     } else if (call->method != NULL) {
-        snapi_message_pack(call->request, body);
+        snapi_message_pack(call->request, call->body_len, body);
     }
     leave_lists(call);
     call->state = SNAPI_CALL_SENT;

@@ -205,7 +205,7 @@ static bool submit(struct snap_channel *channel, struct snapi_call_args *args)
     call->args = *args;
     call->args.arena = arena;
     if (args->request != NULL) {
-        snapi_message_pack(args->request, body);
+        snapi_message_pack(args->request, args->body_len, body);
         call->args.request = NULL;
         call->args.body = body;
     }

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/copy.h"
 #include "rpc/borrow.h"
 
 #include <snaprpc/channel.h>
@@ -20,7 +21,8 @@ struct message_head {
 };
 
 enum {
-    HEAD_BYTES = 48, /* keeps the message 16-aligned */
+    PIECEWISE_MIN_BYTES = 2 * BASE_COPY_MIN_BYTES, /* from here on packed with base_copy() */
+    HEAD_BYTES = 48,                               /* keeps the message 16-aligned */
     /* protobuf-c decodes nested messages by recursion and has no limit of its own; a level takes
      * about 1.2 KiB of stack. Every level allocates first, and that is where we look. */
     STACK_MAX_BYTES = 128 * 1024,
@@ -193,9 +195,30 @@ size_t snapi_message_size(const ProtobufCMessage *message)
     return protobuf_c_message_get_packed_size(message);
 }
 
-void snapi_message_pack(const ProtobufCMessage *message, uint8_t *out)
+/* Where protobuf-c puts a long message, piece by piece. */
+struct room {
+    ProtobufCBuffer base; /* must be the first */
+    uint8_t *at;
+    size_t left;
+};
+
+static void append(ProtobufCBuffer *buffer, size_t len, const uint8_t *data)
 {
-    (void)protobuf_c_message_pack(message, out);
+    struct room *room = (struct room *)(void *)buffer;
+    len = base_min_size(len, room->left); /* it grew since it was measured */
+    base_copy(room->at, data, len);
+    room->at += len;
+    room->left -= len;
+}
+
+void snapi_message_pack(const ProtobufCMessage *message, size_t size, uint8_t *out)
+{
+    if (size < PIECEWISE_MIN_BYTES) {
+        (void)protobuf_c_message_pack(message, out);
+        return;
+    }
+    struct room room = {.base.append = append, .at = out, .left = size};
+    (void)protobuf_c_message_pack_to_buffer(message, &room.base);
 }
 
 void snap_message_keep(ProtobufCMessage *response)
@@ -214,7 +237,7 @@ void snap_message_keep(ProtobufCMessage *response)
     ProtobufCBinaryData *bytes = snapi_borrow_field(head->borrowed, response);
     head->borrowed = NULL;
     if (bytes->data == head->data) { /* else the application has put something of its own there */
-        memcpy(head->own, head->data, head->len);
+        base_copy(head->own, head->data, head->len);
         bytes->data = head->own;
     }
 }

@@ -47,8 +47,8 @@ void snapi_arena_give_owned(struct snapi_arena *arena);
 /** Size of the encoded message. */
 size_t snapi_message_size(const ProtobufCMessage *message);
 
-/** Encodes into `out`, snapi_message_size() bytes. */
-void snapi_message_pack(const ProtobufCMessage *message, uint8_t *out);
+/** Encodes into `out`: `size` bytes, what snapi_message_size() said. */
+void snapi_message_pack(const ProtobufCMessage *message, size_t size, uint8_t *out);
 
 struct snapi_unpack {
     const ProtobufCMessageDescriptor *type;

@@ -400,7 +400,7 @@ static void pack_reply(struct snap_server_call *call, const struct snapi_outgoin
     }
     uint8_t *body = snapi_frame_put(&out->frame, call->reply.data);
     if (out->message != NULL) {
-        snapi_message_pack(out->message, body);
+        snapi_message_pack(out->message, out->frame.body_len, body);
     }
 }
 

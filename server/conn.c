@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "base/copy.h"
 #include "server/server_impl.h"
 
 #include <snaprpc/status.h>
@@ -36,9 +37,9 @@ static void fill(uint8_t *to, const struct snapi_outgoing *out)
 {
     uint8_t *body = snapi_frame_put(&out->frame, to);
     if (out->message != NULL) {
-        snapi_message_pack(out->message, body);
+        snapi_message_pack(out->message, out->frame.body_len, body);
     } else if (out->frame.body_len > 0) {
-        memcpy(body, out->frame.body, out->frame.body_len);
+        base_copy(body, out->frame.body, out->frame.body_len);
     }
 }
 
@@ -126,7 +127,7 @@ void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *dat
         return;
     }
     if (err == BASE_OK) {
-        memcpy(tx.data, data, len);
+        base_copy(tx.data, data, len);
         ops->send(conn->conn, &tx, 0);
     }
     snapi_arena_give_owned(arena);
@@ -145,7 +146,7 @@ static bool send_pending(struct snapi_server_conn *conn)
             return false;
         }
         if (err == BASE_OK) {
-            memcpy(tx.data, p->data, p->len);
+            base_copy(tx.data, p->data, p->len);
             transport_conn->ops->send(transport_conn, &tx, 0);
         }
         conn->pending_bytes -= p->len;

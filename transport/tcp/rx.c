@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/copy.h"
 #include "base/endian.h"
 
 #include <string.h>
@@ -277,7 +278,7 @@ static enum base_err read_frame(struct ktcp_rx *rx, const uint8_t *at, size_t av
     }
     struct ktcp_rx_slot *slot = &rx->slots[rx->piece_slot];
     size_t n = base_min_size(avail - head, rx->piece_left);
-    memcpy(slot->buf.data + slot->received, at + head, n);
+    base_copy(slot->buf.data + slot->received, at + head, n);
     *used = head + n;
     if (n > 0) {
         piece_came(rx, n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rpc/message.h"
 
+#include "base/compiler.h"
 #include "test_messages.pb-c.h"
 #include "tests/support/cmocka_all.h"
 
@@ -51,7 +52,7 @@ static void a_message_comes_back_as_it_was_packed(void **state)
     uint8_t bytes[64];
     size_t size = snapi_message_size(&ping.base);
     assert_in_range(size, 1, sizeof(bytes));
-    snapi_message_pack(&ping.base, bytes);
+    snapi_message_pack(&ping.base, size, bytes);
 
     ProtobufCMessage *message;
     assert_int_equal(unpack(&snaptest__ping__descriptor, bytes, size, &message), BASE_OK);
@@ -60,6 +61,44 @@ static void a_message_comes_back_as_it_was_packed(void **state)
     assert_string_equal(got->text, "hello");
     assert_memory_equal(got->payload.data, "\0\1\2", 3);
     assert_int_equal((uintptr_t)message % 16, 0);
+}
+
+/* Long ones are packed piece by piece. */
+static void packing_is_the_same_whatever_the_length(void **state)
+{
+    (void)state;
+    static uint8_t payload[70000], bytes[80000], expected[80000];
+    for (size_t i = 0; i < sizeof(payload); i++) {
+        payload[i] = (uint8_t)(i * 7 + i / 256);
+    }
+    static const size_t lengths[] = {0, 2000, 4072, 4080, 4096, 65536, sizeof(payload)};
+    for (size_t i = 0; i < BASE_ARRAY_LEN(lengths); i++) {
+        Snaptest__Ping ping = SNAPTEST__PING__INIT;
+        ping.number = -5;
+        ping.text = (char *)"hello";
+        ping.payload.data = payload;
+        ping.payload.len = lengths[i];
+        size_t size = snapi_message_size(&ping.base);
+        assert_int_equal(protobuf_c_message_pack(&ping.base, expected), size);
+        memset(bytes, 0xa5, sizeof(bytes));
+        snapi_message_pack(&ping.base, size, bytes);
+        assert_memory_equal(bytes, expected, size);
+        assert_int_equal(bytes[size], 0xa5);
+    }
+}
+
+static void packing_keeps_to_the_size_it_was_told(void **state)
+{
+    (void)state;
+    static uint8_t payload[70000], bytes[80000];
+    Snaptest__Ping ping = SNAPTEST__PING__INIT;
+    ping.payload.data = payload;
+    ping.payload.len = 60000;
+    size_t size = snapi_message_size(&ping.base);
+    ping.payload.len = sizeof(payload); /* another thread's mistake */
+    memset(bytes, 0xa5, sizeof(bytes));
+    snapi_message_pack(&ping.base, size, bytes);
+    assert_int_equal(bytes[size], 0xa5);
 }
 
 static void an_empty_message_takes_no_bytes(void **state)
@@ -171,6 +210,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_message_comes_back_as_it_was_packed, setup, teardown),
+        cmocka_unit_test(packing_is_the_same_whatever_the_length),
+        cmocka_unit_test(packing_keeps_to_the_size_it_was_told),
         cmocka_unit_test_setup_teardown(an_empty_message_takes_no_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_response_is_freed_by_itself_after_its_loop, setup,
                                         teardown),

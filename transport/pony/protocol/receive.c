@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/compiler.h"
+#include "base/copy.h"
 #include "base/span.h"
 #include "transport/pony/protocol/rxmem.h"
 #include "transport/pony/protocol/state.h"
@@ -124,7 +125,7 @@ static void on_small(struct pony_conn *conn, const struct pony_frame *frame)
     if (!take_eager(conn, frame->data_len, &off)) {
         return;
     }
-    memcpy(conn->app->rx.base + off, frame->data, frame->data_len);
+    base_copy(conn->app->rx.base + off, frame->data, frame->data_len);
     const struct pony_rx_msg facts = {
         .len = frame->data_len,
         .stream = frame->stream,
@@ -190,7 +191,7 @@ static void on_frag(struct pony_conn *conn, const struct pony_frame *frame)
     if (msg->is_large && msg->received_bytes == 0) {
         pony_rxmem_move_large(&conn->app->rx, msg->len, &msg->off);
     }
-    memcpy(conn->app->rx.base + msg->off + frame->off, frame->data, frame->data_len);
+    base_copy(conn->app->rx.base + msg->off + frame->off, frame->data, frame->data_len);
     msg->received_bytes += frame->data_len;
     if (msg->received_bytes == msg->len) {
         on_whole(conn, msg->off, msg, msg);
