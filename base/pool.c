@@ -2,7 +2,7 @@
 #include "base/pool.h"
 
 #include "base/assert.h"
-#include "base/compiler.h"
+#include "base/lines.h"
 
 #include <stdalign.h>
 #include <stdlib.h>
@@ -158,10 +158,7 @@ void *base_pool_at(const struct base_pool *pool, uint32_t idx)
 void base_pool_prefetch(const struct base_pool *pool, uint32_t idx, uint32_t n_lines)
 {
     if (idx < n_slots(pool)) {
-        const uint8_t *at = (const uint8_t *)slot_at(pool, idx);
-        for (uint32_t i = 0; i < n_lines; i++) {
-            base_prefetch(at + (size_t)i * BASE_CACHE_LINE);
-        }
+        base_prefetch_lines(slot_at(pool, idx), n_lines);
     }
 }
 

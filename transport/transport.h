@@ -84,6 +84,11 @@ struct snapi_listener_events {
     void (*on_address)(void *arg, struct snapi_listener *listener, const char *address);
 };
 
+enum {
+    SNAPI_CONN_ARG_LINES = 5 /**< cache lines from a connection's `arg` on that a transport may
+                                  prefetch before it calls back: what messages need is best there */
+};
+
 enum snapi_close {
     SNAPI_CLOSE_FLUSH, /**< send what is queued, then close; on_closed comes when done */
     SNAPI_CLOSE_ABORT  /**< drop everything now; no further event, the conn is gone on return */

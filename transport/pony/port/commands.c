@@ -166,11 +166,6 @@ enum base_err pony_port_number_take(struct pony_port *port, struct pony_port_ent
     return BASE_OK;
 }
 
-static struct pony_port_entry **recent_of(struct pony_port *port, uint32_t number)
-{
-    return &port->recent[number & (PONY_PORT_RECENT - 1)];
-}
-
 void pony_port_number_give(struct pony_port *port, struct pony_port_entry *entry)
 {
     base_list_del(&entry->wanted);
@@ -179,34 +174,17 @@ void pony_port_number_give(struct pony_port *port, struct pony_port_entry *entry
         return;
     }
     if ((entry->number & SHM_CONN_ACCEPTED) != 0) {
-        HASH_DEL(port->accepted, entry);
-        if (*recent_of(port, entry->number) == entry) {
-            *recent_of(port, entry->number) = NULL;
-        }
+        pony_port_accepted_del(&port->accepted, entry->number);
     } else {
         base_pool_give(&port->numbers, entry->number - 1);
     }
     entry->number = 0;
 }
 
-static struct pony_port_entry *find_accepted(struct pony_port *port, uint32_t number)
-{
-    struct pony_port_entry **recent = recent_of(port, number);
-    if (*recent != NULL && (*recent)->number == number) {
-        return *recent;
-    }
-    struct pony_port_entry *entry = NULL;
-    HASH_FIND(hh, port->accepted, &number, sizeof(number), entry);
-    if (entry != NULL) {
-        *recent = entry;
-    }
-    return entry;
-}
-
 struct pony_port_entry *pony_port_find(struct pony_port *port, uint32_t number)
 {
     if ((number & SHM_CONN_ACCEPTED) != 0) {
-        return find_accepted(port, number);
+        return pony_port_accepted_find(&port->accepted, number);
     }
     struct pony_port_entry **slot = number != 0 ? base_pool_at(&port->numbers, number - 1) : NULL;
     return slot != NULL ? *slot : NULL;

@@ -81,7 +81,7 @@ void pony_port_conn_unqueue(struct pony_port_conn *conn)
 
 struct pony_port_conn *pony_port_conn_create(struct pony_port *port, const struct pony_address *to)
 {
-    struct pony_port_conn *conn = calloc(1, sizeof(*conn));
+    struct pony_port_conn *conn = base_alloc_lines(sizeof(*conn));
     if (conn == NULL) {
         return NULL;
     }
@@ -331,7 +331,7 @@ enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_
     m->len = m->span_bytes = (uint32_t)len;
     m->command = 0;
     m->state = PONY_MESSAGE_BEGUN;
-    conn->tx_bytes[is_large(len)] += len;
+    conn->tx_bytes[is_large(len)] += (uint32_t)len; /* a share, or one message: see above */
     conn->n_messages++;
     port->tx_bytes += len;
     ahead_add(port, m);

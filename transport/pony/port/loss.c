@@ -4,7 +4,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 enum {
     BACKOFF_FIRST_NS = 5000000
@@ -79,8 +78,7 @@ static void end_conns(struct pony_port *port)
 
 void pony_port_drop_attachment(struct pony_port *port)
 {
-    HASH_CLEAR(hh, port->accepted);
-    memset((void *)port->recent, 0, sizeof(port->recent));
+    pony_port_accepted_clear(&port->accepted);
     if (port->notification.fd >= 0) {
         snapi_poller_del(port->poller, &port->notification);
         port->notification.fd = -1;

@@ -2,16 +2,18 @@
 #ifndef PONY_PORT_PORT_H
 #define PONY_PORT_PORT_H
 
+#include "base/lines.h"
 #include "base/list.h"
 #include "base/pool.h"
 #include "base/rng.h"
-#include "base/table.h"
 #include "transport/pony/abi/address.h"
 #include "transport/pony/abi/socket_path.h"
+#include "transport/pony/port/accepted.h"
 #include "transport/pony/port/map.h"
 #include "transport/pony/port/tx.h"
 #include "transport/transport.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -43,10 +45,10 @@ enum {
     PONY_PORT_TELL_MAX = 64,         /**< connections told in one poll() that they are writable,
                                           and were not */
     PONY_PORT_NUMBERS_MAX = 1 << 20, /**< connections and listeners with numbers of ours */
-    PONY_PORT_RECENT = 64,           /**< accepted connections found without a hash; power of two */
     PONY_PORT_REQUESTS_MAX = 256,    /**< control requests under way */
     PONY_PORT_REASON_MAX = 256,
-    PONY_PORT_PEER_MAX = 64
+    PONY_PORT_PEER_MAX = 64,
+    PONY_PORT_CONN_HOT_LINES = 2 /**< cache lines of a connection that messages use */
 };
 
 /** The control socket. */
@@ -71,7 +73,6 @@ struct pony_port_entry {
     uint8_t wants;           /**< PONY_WANT_* */
     struct base_list wanted; /**< in port->wanting */
     struct base_list link;   /**< of port->conns, port->listeners, or a list of the dying */
-    UT_hash_handle hh;       /**< of port->accepted */
 };
 
 /* The table of what each state means for each completion is in README.md. */
@@ -83,28 +84,39 @@ enum pony_port_conn_state {
     PONY_CONN_GONE   /**< on_closed was called, or nobody wants it: freed soon */
 };
 
+/* With thousands of connections each message finds its connection's memory cold: what every message
+ * uses lies in the first lines. */
 struct pony_port_conn {
+    /* Line 0. */
     struct snapi_conn base;
-    struct pony_port_entry entry;
     struct pony_port *port;
     const struct snapi_conn_events *events;
     void *arg;
-    uint8_t state;       /**< enum pony_port_conn_state */
-    bool is_silent;      /**< aborted by us: no events */
-    bool is_closing;     /**< close() was called: nothing may be begun */
-    bool is_opened;      /**< OPENED came */
-    uint8_t reason;      /**< enum shm_reason, with ENDED */
-    uint8_t traffic;     /**< enum shm_traffic */
+    uint8_t state;             /**< enum pony_port_conn_state */
+    bool is_silent;            /**< aborted by us: no events */
+    bool is_closing;           /**< close() was called: nothing may be begun */
+    uint8_t reason;            /**< enum shm_reason, with ENDED */
+    uint8_t traffic;           /**< enum shm_traffic */
+    uint32_t tx_bytes[2];      /**< of its messages, small [0] and large [1] ones */
+    struct base_list messages; /**< struct pony_port_message, but for the queued ones */
+
+    /* Line 1. */
+    struct pony_port_entry entry;
+    struct base_list queued; /**< those that wait for room in the command queue, in order */
+    uint32_t n_messages;
+
+    /* Other things. */
     enum base_err error; /**< with ENDED, when not snapd ended it: else BASE_OK */
     struct pony_address to;
-    struct base_list messages; /**< struct pony_port_message, but for the queued ones */
-    struct base_list queued;   /**< those that wait for room in the command queue, in order */
-    struct base_list blocked;  /**< in port->blocked or port->telling: wants on_writable */
-    uint64_t tx_bytes[2];      /**< of its messages, small [0] and large [1] ones */
-    uint32_t n_messages;
-    struct base_list ended; /**< in port->ended or port->gone */
+    struct base_list blocked; /**< in port->blocked or port->telling: wants on_writable */
+    struct base_list ended;   /**< in port->ended or port->gone */
     char peer[PONY_PORT_PEER_MAX];
 };
+
+static_assert(offsetof(struct pony_port_conn, entry) == BASE_CACHE_LINE &&
+                  offsetof(struct pony_port_conn, error) <=
+                      (size_t)PONY_PORT_CONN_HOT_LINES * BASE_CACHE_LINE,
+              "a message needs no other lines");
 
 struct pony_port_listener {
     struct snapi_listener base;
@@ -200,9 +212,8 @@ struct pony_port {
     struct shm_completion completions[PONY_PORT_BATCH];
 
     /* What lives at it. */
-    struct base_pool numbers;         /**< struct pony_port_entry *; number = index + 1 */
-    struct pony_port_entry *accepted; /**< uthash of those that the engine numbered */
-    struct pony_port_entry *recent[PONY_PORT_RECENT]; /**< of them, by the number's low bits */
+    struct base_pool numbers;           /**< struct pony_port_entry *; number = index + 1 */
+    struct pony_port_accepted accepted; /**< those that the engine numbered */
     struct base_list conns, listeners, wanting, ended, gone, gone_listeners;
     struct base_list blocked; /**< connections that want on_writable */
     struct base_list telling; /**< those of them whose turn it is since there was news */

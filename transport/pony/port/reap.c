@@ -86,15 +86,12 @@ static const char *on_accepted(struct pony_port *port, const struct shm_completi
     pony_address_format_peer(&cpl->u.peer.addr, peer);
     (void)snprintf(conn->peer, sizeof(conn->peer), "%.*s", PONY_PORT_PEER_MAX - 1, peer);
     conn->state = PONY_CONN_OPEN;
-    conn->entry.number = cpl->conn;
-    struct pony_port_entry *entry = &conn->entry;
-    HASH_ADD(hh, port->accepted, number, sizeof(entry->number), entry);
-    if (!base_table_has(entry)) {
-        entry->number = 0;
+    if (pony_port_accepted_put(&port->accepted, cpl->conn, &conn->entry) != BASE_OK) {
         conn->is_silent = true;
         pony_port_conn_gone(conn);
         return "(out of memory for a connection)";
     }
+    conn->entry.number = cpl->conn;
     bool is_wanted = !listener->is_silent && listener->events->on_accept(listener->arg, &conn->base,
                                                                          &conn->events, &conn->arg);
     if (!is_wanted) {
@@ -208,9 +205,38 @@ static bool is_large(const struct pony_port *port, const struct shm_completion *
     return cpl->kind == SHM_CPL_RECEIVED && cpl->u.received.len > port->map.rx_bytes / 64;
 }
 
+/* The connections that messages arrived for, and what the callers know of them, are on their way
+ * from memory together before the first message is handed over. Handlers look their connection up
+ * again: one before them may have ended it. */
+static void prefetch_batch(struct pony_port *port, uint32_t n)
+{
+    struct pony_port_entry *entries[PONY_PORT_BATCH];
+    uint32_t n_entries = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct shm_completion *cpl = &port->completions[i];
+        struct pony_port_entry *entry =
+            cpl->kind == SHM_CPL_RECEIVED ? pony_port_find(port, cpl->conn) : NULL;
+        if (entry != NULL) {
+            base_prefetch_lines(base_container_of(entry, struct pony_port_conn, entry),
+                                PONY_PORT_CONN_HOT_LINES);
+            entries[n_entries++] = entry;
+        }
+    }
+    for (uint32_t i = 0; i < n_entries; i++) {
+        if (!entries[i]->is_listener) {
+            const struct pony_port_conn *conn =
+                base_container_of(entries[i], struct pony_port_conn, entry);
+            base_prefetch_lines(conn->arg, SNAPI_CONN_ARG_LINES);
+        }
+    }
+}
+
 static uint32_t reap_batch(struct pony_port *port, uint32_t n)
 {
     uint32_t done = 0, consumed = 0;
+    if (n > 1) {
+        prefetch_batch(port, n);
+    }
     while (done < n && !port->is_lost) {
         const struct shm_completion *cpl = &port->completions[done++];
         const char *wrong = handlers[cpl->kind](port, cpl);
