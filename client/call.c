@@ -37,7 +37,9 @@ static void grow_table(struct snap_channel *channel)
             call = next;
         }
     }
-    free((void *)channel->buckets);
+    if (channel->buckets != channel->first_buckets) {
+        free((void *)channel->buckets);
+    }
     channel->buckets = bigger;
     channel->n_buckets = n;
 }
@@ -372,6 +374,7 @@ static void end_over_limit(struct snapi_call *call)
 
 bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args *args)
 {
+    base_prefetch_lines(channel->pony.conn, SNAPI_CONN_LINES); /* needed last, so asked for first */
     struct snapi_call *call = channel->is_closing ? NULL : new_call(channel, args);
     if (call == NULL) {
         return false;

@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-    BUCKETS_MIN = 8,
     CALLS_PER_CHUNK = 256,
     POOL_CALLS_MAX = SNAPI_CALLS_MAX * 4 /* of all channels of a loop together */
 };
@@ -79,8 +78,8 @@ const char *snapi_channel_trouble(const struct snap_channel *channel)
     const struct snapi_path *tcp = &channel->tcp;
     const struct snapi_path *pony = &channel->pony;
     bool is_pony_only = channel->choice == SNAP_TRANSPORT_PONY;
-    if (tcp->state != SNAPI_PATH_UP && tcp->error[0] != '\0') {
-        return tcp->error;
+    if (tcp->state != SNAPI_PATH_UP && tcp->texts->error[0] != '\0') {
+        return tcp->texts->error;
     }
     if (is_pony_only && pony->state == SNAPI_PATH_OFF) {
         return "this program has no Pony transport";
@@ -93,8 +92,8 @@ const char *snapi_channel_trouble(const struct snap_channel *channel)
     if (is_pony_only && channel->is_peer_without_pony) {
         return "the server has no Pony address";
     }
-    if (pony->error[0] != '\0') {
-        return pony->error;
+    if (pony->texts->error[0] != '\0') {
+        return pony->texts->error;
     }
     return "no answer yet";
 }
@@ -180,6 +179,14 @@ static void end_all_calls(struct snap_channel *channel)
     snapi_calls_run_ended(channel);
 }
 
+static void free_channel(struct snap_channel *channel)
+{
+    if (channel->buckets != channel->first_buckets) {
+        free((void *)channel->buckets);
+    }
+    free(channel);
+}
+
 /** Within an iteration. */
 static void tear_down(struct snap_channel *channel)
 {
@@ -191,8 +198,7 @@ static void tear_down(struct snap_channel *channel)
     snapi_path_fini(&channel->pony);
     snapi_path_fini(&channel->tcp);
     snapi_loop_del_member(channel->loop, &channel->member);
-    free((void *)channel->buckets);
-    free(channel);
+    free_channel(channel);
 }
 
 static void run_close(struct snap_loop *loop, struct snapi_work *work)
@@ -276,26 +282,25 @@ static void start(struct snap_loop *loop, void *arg)
     bool wants_pony = channel->choice != SNAP_TRANSPORT_TCP;
     bool wants_tcp = channel->target.n_addrs > 0; /* also to ask for the Pony address */
     snapi_path_init(&channel->pony, channel, SNAP_TRANSPORT_PONY,
-                    wants_pony ? snapi_loop_transport(loop, SNAP_TRANSPORT_PONY) : NULL);
+                    wants_pony ? snapi_loop_transport(loop, SNAP_TRANSPORT_PONY) : NULL,
+                    &channel->pony_texts);
     snapi_path_init(&channel->tcp, channel, SNAP_TRANSPORT_TCP,
-                    wants_tcp ? snapi_loop_transport(loop, SNAP_TRANSPORT_TCP) : NULL);
-    memcpy(channel->pony.address, channel->target.pony, sizeof(channel->pony.address));
+                    wants_tcp ? snapi_loop_transport(loop, SNAP_TRANSPORT_TCP) : NULL,
+                    &channel->tcp_texts);
+    memcpy(channel->pony.texts->address, channel->target.pony,
+           sizeof(channel->pony.texts->address));
     snapi_path_start(&channel->pony);
     snapi_path_start(&channel->tcp);
 }
 
 static struct snap_channel *new_channel(struct snap_loop *loop)
 {
-    struct snap_channel *channel = calloc(1, sizeof(*channel));
+    struct snap_channel *channel = base_alloc_lines(sizeof(*channel));
     if (channel == NULL) {
         return NULL;
     }
-    channel->buckets = calloc(BUCKETS_MIN, sizeof(struct snapi_call *));
-    channel->n_buckets = BUCKETS_MIN;
-    if (channel->buckets == NULL) {
-        free(channel);
-        return NULL;
-    }
+    channel->buckets = channel->first_buckets;
+    channel->n_buckets = SNAPI_BUCKETS_MIN;
     channel->loop = loop;
     channel->choice = snapi_loop_choice(loop);
     channel->member.on_loop_destroy = on_loop_destroy;
@@ -360,8 +365,7 @@ struct snap_status snap_channel_open(struct snap_loop *loop, const char *target,
         status = apply_options(made, options);
     }
     if (!snap_ok(&status)) {
-        free((void *)made->buckets);
-        free(made);
+        free_channel(made);
         return status;
     }
     snapi_loop_exec(loop, start, made);

@@ -46,7 +46,7 @@ static void arm_retry(struct snapi_path *path)
 
 static void fail(struct snapi_path *path, const char *why)
 {
-    snprintf(path->error, sizeof(path->error), "%s", why);
+    snprintf(path->texts->error, sizeof(path->texts->error), "%s", why);
     path->has_failed = true;
     path->state = SNAPI_PATH_IDLE;
     path->addr_idx++;
@@ -118,9 +118,11 @@ static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
 static void on_goaway(struct snapi_path *path, const struct snapi_frame *frame)
 {
     path->is_going_away = true;
-    snprintf(path->error, sizeof(path->error), "%s takes no more calls: %.*s", path->peer,
-             (int)base_min_size(frame->text_len, 100), frame->text_len > 0 ? frame->text : "");
-    base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_INFO, "client", "%s", path->error);
+    snprintf(path->texts->error, sizeof(path->texts->error), "%s takes no more calls: %.*s",
+             path->peer, (int)base_min_size(frame->text_len, 100),
+             frame->text_len > 0 ? frame->text : "");
+    base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_INFO, "client", "%s",
+              path->texts->error);
     snapi_channel_log_choice(path->channel);
 }
 
@@ -183,7 +185,7 @@ static void on_open(void *arg, struct snapi_conn *conn)
     path->has_hello = false;
     path->max_body = SNAPI_BODY_BEFORE_HELLO;
     path->backoff_ns = BACKOFF_MIN_NS;
-    path->error[0] = '\0';
+    path->texts->error[0] = '\0';
     snprintf(path->peer, sizeof(path->peer), "%s", conn->ops->peer(conn));
     send_frame(path,
                &(struct snapi_frame){.type = SNAPI_HELLO,
@@ -269,7 +271,7 @@ static void connect_now(struct snapi_path *path)
     const struct snapi_target *target = &path->channel->target;
     const char *address = path->kind == SNAP_TRANSPORT_TCP
                               ? target->addrs[path->addr_idx % target->n_addrs]
-                              : path->address;
+                              : path->texts->address;
     base_error_clear_note();
     enum base_err err = path->transport->ops->connect(
         path->transport, address, path->channel->traffic, &path_events, path, &path->conn);
@@ -278,7 +280,7 @@ static void connect_now(struct snapi_path *path)
         return;
     }
     path->conn = NULL;
-    char why[sizeof(path->error)];
+    char why[sizeof(path->texts->error)];
     const char *note = base_error_last_note();
     snprintf(why, sizeof(why), "%s: %s", address, note[0] != '\0' ? note : base_err_text(err));
     fail(path, why);
@@ -288,7 +290,7 @@ static void on_found(void *arg, const char *address)
 {
     struct snapi_path *path = arg;
     path->is_looking_up = false;
-    if (address[0] != '\0' && path->address[0] == '\0') {
+    if (address[0] != '\0' && path->texts->address[0] == '\0') {
         snapi_path_set_address(path, address);
     }
 }
@@ -307,13 +309,13 @@ static void look_up(struct snapi_path *path)
     }
 }
 
-void snapi_path_init(struct snapi_path *path, struct snap_channel *channel, uint32_t kind,
-                     struct snapi_transport *transport)
+void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,
+                     enum snap_transport kind, struct snapi_transport *transport,
+                     struct snapi_path_texts *texts)
 {
-    memset(path, 0, sizeof(*path));
-    path->channel = channel;
-    path->transport = transport;
-    path->kind = kind;
+    *path = (struct snapi_path){
+        .channel = channel, .transport = transport, .kind = (uint8_t)kind, .texts = texts};
+    *texts = (struct snapi_path_texts){0};
     path->state = transport == NULL ? SNAPI_PATH_OFF : SNAPI_PATH_IDLE;
     path->backoff_ns = BACKOFF_MIN_NS;
     base_timer_init(&path->retry, on_retry);
@@ -326,7 +328,7 @@ void snapi_path_start(struct snapi_path *path)
     if (path->state != SNAPI_PATH_IDLE) {
         return;
     }
-    if (path->kind == SNAP_TRANSPORT_PONY && path->address[0] == '\0') {
+    if (path->kind == SNAP_TRANSPORT_PONY && path->texts->address[0] == '\0') {
         look_up(path);
     } else {
         connect_now(path);
@@ -351,10 +353,10 @@ void snapi_path_fini(struct snapi_path *path)
 
 void snapi_path_set_address(struct snapi_path *path, const char *address)
 {
-    if (strcmp(path->address, address) == 0) {
+    if (strcmp(path->texts->address, address) == 0) {
         return;
     }
-    (void)snprintf(path->address, sizeof(path->address), "%s", address);
+    (void)snprintf(path->texts->address, sizeof(path->texts->address), "%s", address);
     if (path->state == SNAPI_PATH_CONNECTING) {
         path->conn->ops->close(path->conn, SNAPI_CLOSE_ABORT);
         path->conn = NULL;

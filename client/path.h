@@ -26,31 +26,40 @@ enum snapi_path_state {
     SNAPI_PATH_UP
 };
 
-struct snapi_path {
-    struct snap_channel *channel;
-    struct snapi_transport *transport;
-    struct snapi_conn *conn; /**< CONNECTING, UP */
-    uint8_t state;           /**< enum snapi_path_state */
-    uint64_t max_body;       /**< what may be sent now: what HELLO says the server takes */
-    bool has_hello;          /**< until then longer requests wait. PR-26 */
-    bool is_full;            /**< begin() said AGAIN; on_writable follows */
-    bool is_going_away;      /**< the server takes no new calls here */
-    bool is_looking_up;      /**< snapd was asked for the address */
-    bool has_failed;         /**< since it was up last, or from the start */
-    uint32_t kind;           /**< enum snap_transport */
-    uint32_t addr_idx;       /**< TCP: which of the target's addresses is tried next */
-    uint64_t backoff_ns;     /**< next wait after a failure */
-    struct base_timer retry;
-    struct base_list sent;          /**< calls in flight here */
-    struct base_list blocked;       /**< calls chosen for here, waiting for room */
+/** What no call needs: kept apart from what every call does. */
+struct snapi_path_texts {
     char address[SNAPI_TARGET_MAX]; /**< Pony: the server's; "" while not known */
-    char peer[64];                  /**< of this connection, for snap_call_info */
     char error[192];                /**< why it failed last; "" */
 };
 
+/* Three cache lines. */
+struct snapi_path {
+    struct snap_channel *channel;
+    struct snapi_conn *conn;  /**< CONNECTING, UP */
+    uint64_t max_body;        /**< what may be sent now: what HELLO says the server takes */
+    struct base_list sent;    /**< calls in flight here */
+    struct base_list blocked; /**< calls chosen for here, waiting for room */
+    uint8_t state;            /**< enum snapi_path_state */
+    uint8_t kind;             /**< enum snap_transport */
+    bool has_hello;           /**< until then longer requests wait. PR-26 */
+    bool is_full;             /**< begin() said AGAIN; on_writable follows */
+    bool is_going_away;       /**< the server takes no new calls here */
+    bool is_looking_up;       /**< snapd was asked for the address */
+    bool has_failed;          /**< since it was up last, or from the start */
+    uint8_t addr_idx;         /**< TCP: which of the target's addresses is tried next; wraps */
+
+    char peer[64]; /**< of this connection, for snap_call_info */
+
+    struct snapi_transport *transport;
+    uint64_t backoff_ns; /**< next wait after a failure */
+    struct base_timer retry;
+    struct snapi_path_texts *texts; /**< the channel's */
+};
+
 /** Prepares; starts nothing. */
-void snapi_path_init(struct snapi_path *path, struct snap_channel *channel, uint32_t kind,
-                     struct snapi_transport *transport);
+void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,
+                     enum snap_transport kind, struct snapi_transport *transport,
+                     struct snapi_path_texts *texts);
 
 /** Starts connecting, or asks for the address first. */
 void snapi_path_start(struct snapi_path *path);

@@ -85,6 +85,7 @@ struct snapi_listener_events {
 };
 
 enum {
+    SNAPI_CONN_LINES = 2, /**< cache lines of a connection that messages use, from its begin on */
     SNAPI_CONN_ARG_LINES = 5 /**< cache lines from a connection's `arg` on that a transport may
                                   prefetch before it calls back: what messages need is best there */
 };

@@ -48,7 +48,7 @@ enum {
     PONY_PORT_REQUESTS_MAX = 256,    /**< control requests under way */
     PONY_PORT_REASON_MAX = 256,
     PONY_PORT_PEER_MAX = 64,
-    PONY_PORT_CONN_HOT_LINES = 2 /**< cache lines of a connection that messages use */
+    PONY_PORT_CONN_HOT_LINES = SNAPI_CONN_LINES
 };
 
 /** The control socket. */
