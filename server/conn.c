@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/copy.h"
+#include "base/lines.h"
 #include "server/server_impl.h"
 
 #include <snaprpc/status.h>
@@ -384,14 +385,14 @@ static bool on_accept(void *arg, struct snapi_conn *transport_conn,
     if (server->phase != SNAPI_SERVER_OPEN) {
         return false;
     }
-    struct snapi_server_conn *conn = calloc(1, sizeof(*conn));
+    struct snapi_server_conn *conn = base_alloc_lines(sizeof(*conn));
     if (conn == NULL) {
         snapi_server_complain(server, transport_conn->ops->peer(transport_conn), "out of memory");
         return false;
     }
     conn->server = server;
     conn->conn = transport_conn;
-    conn->kind = listener->kind;
+    conn->kind = (uint8_t)listener->kind;
     base_list_init(&conn->calls);
     base_list_init(&conn->pending);
     base_timer_init(&conn->timer, on_timer);

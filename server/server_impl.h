@@ -62,23 +62,27 @@ struct snap_server {
     struct base_log_limit complaints; /**< about peers */
 };
 
-/** A connection from a client. */
+/** A connection from a client. With thousands of them each call finds its memory cold: what calls
+ *  use is in the first lines, which the transport may prefetch (SNAPI_CONN_ARG_LINES). */
 struct snapi_server_conn {
+    /* Line 0. */
     struct snap_server *server;
     struct snapi_conn *conn;
-    enum snap_transport kind;
-    struct base_list link;
-    struct base_list calls;   /**< unanswered */
-    struct base_list pending; /**< struct pending in conn.c: sent when there is room */
-    size_t pending_bytes;
-    bool has_hello;          /**< the client's first frame came */
-    uint64_t max_body;       /**< what the client takes, as its HELLO says; 0: not said */
-    bool is_accepting;       /**< within on_accept */
-    bool is_doomed;          /**< was to be aborted then */
-    bool is_closing;         /**< close(FLUSH) was called; what comes is ignored */
-    struct base_timer timer; /**< HELLO, then FLUSH */
-    char peer[SNAPI_PEER_MAX];
     struct snapi_handler *last_handler; /**< of the last request; NULL: none yet, or unknown */
+    uint64_t max_body;      /**< what the client takes, as its HELLO says; 0: not said */
+    struct base_list calls; /**< unanswered */
+    size_t pending_bytes;
+    uint8_t kind;      /**< enum snap_transport */
+    bool has_hello;    /**< the client's first frame came */
+    bool is_accepting; /**< within on_accept */
+    bool is_doomed;    /**< was to be aborted then */
+    bool is_closing;   /**< close(FLUSH) was called; what comes is ignored */
+
+    /* Lines 1 and 2. */
+    char peer[SNAPI_PEER_MAX];
+    struct base_list pending; /**< struct pending in conn.c: sent when there is room */
+    struct base_list link;
+    struct base_timer timer; /**< HELLO, then FLUSH */
 };
 
 /**
