@@ -10,7 +10,12 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum {
+    CPUS_MAX = 1024 /* that the kernel's interface for all of them takes */
+};
 
 #define FIELD(name) offsetof(struct snapd_config, name)
 #define KIB(n)      ((uint64_t)(n) << 10)
@@ -37,6 +42,8 @@ static const struct snapd_value_rule rules[] = {
 
     {"engine", "idle", SNAPD_VALUE_NAME, FIELD(idle_policy), 0, 0, idle_policies},
     {"engine", "spin", SNAPD_VALUE_NS, FIELD(spin_ns), 0, SEC(1), NULL},
+    {"engine", "cpus", SNAPD_VALUE_TEXT, FIELD(cpus), 0, SNAPD_NAME_MAX, NULL},
+    {"engine", "priority", SNAPD_VALUE_U32, FIELD(priority), 0, 20, NULL},
     {"engine", "mtu", SNAPD_VALUE_AUTO, FIELD(mtu_bytes), PONY_MTU_MIN, PONY_MTU_MAX, NULL},
     {"engine", "window", SNAPD_VALUE_U32, FIELD(window_pkts), 2, 1024, NULL},
     {"engine", "flows_per_peer", SNAPD_VALUE_U32, FIELD(flows_per_peer), 1, 12, NULL},
@@ -320,6 +327,50 @@ static enum base_err check_security(const struct snapd_config *config)
     return BASE_OK;
 }
 
+/* Numbers with commas between them: how many; 0 if it is anything else. */
+static uint32_t read_cpus(const char *text, uint32_t cpus[static SNAPD_ENGINES_MAX])
+{
+    uint32_t n = 0;
+    for (const char *at = text; n < SNAPD_ENGINES_MAX && *at >= '0' && *at <= '9';) {
+        char *end;
+        unsigned long cpu = strtoul(at, &end, 10);
+        if (cpu >= CPUS_MAX) {
+            return 0;
+        }
+        cpus[n++] = (uint32_t)cpu;
+        if (*end == '\0') {
+            return n;
+        }
+        if (*end != ',') {
+            return 0;
+        }
+        at = end + 1;
+    }
+    return 0;
+}
+
+static enum base_err check_cpus(const struct snapd_config *config)
+{
+    uint32_t cpus[SNAPD_ENGINES_MAX];
+    if (config->cpus[0] != '\0' && read_cpus(config->cpus, cpus) != config->n_engines) {
+        base_error_note("[engine] cpus = %s is not a list of %u processors; give one for each "
+                        "engine, as in \"2,3\", or none",
+                        config->cpus, config->n_engines);
+        return BASE_E_INVALID;
+    }
+    return BASE_OK;
+}
+
+bool snapd_config_cpu(const struct snapd_config *config, uint32_t idx, uint32_t *cpu)
+{
+    uint32_t cpus[SNAPD_ENGINES_MAX];
+    if (idx >= read_cpus(config->cpus, cpus)) {
+        return false;
+    }
+    *cpu = cpus[idx];
+    return true;
+}
+
 enum base_err snapd_config_check(const struct snapd_config *config)
 {
     if (config->rto_min_ns > config->rto_max_ns) {
@@ -336,6 +387,7 @@ enum base_err snapd_config_check(const struct snapd_config *config)
         base_error_note("[limits] message is larger than port_tx or port_rx; raise those");
         return BASE_E_INVALID;
     }
+    BASE_TRY(check_cpus(config));
     return check_security(config);
 }
 

@@ -61,9 +61,11 @@ struct snapd_config {
     uint32_t log_level; /**< enum base_log_level */
 
     /* [engine] */
-    uint32_t idle_policy; /**< enum snapd_idle_policy */
-    uint64_t spin_ns;     /**< longest time without work before sleep */
-    uint32_t mtu_bytes;   /**< UDP payload; 0: from the interfaces */
+    uint32_t idle_policy;      /**< enum snapd_idle_policy */
+    uint64_t spin_ns;          /**< longest time without work before sleep */
+    char cpus[SNAPD_NAME_MAX]; /**< "": anywhere; else a processor for each engine, "2,3" */
+    uint32_t priority;         /**< steps of nice(2) above normal, while that pays; 0: none */
+    uint32_t mtu_bytes;        /**< UDP payload; 0: from the interfaces */
     uint32_t window_pkts;
     uint32_t flows_per_peer, conns_per_flow; /**< docs/protocol.md, PX-93 */
     uint64_t rto_min_ns, rto_max_ns, keepalive_ns, dead_ns, hello_timeout_ns, idle_ns;
@@ -122,6 +124,9 @@ BASE_MUST_USE enum base_err snapd_config_set(struct snapd_config *config, const 
 
 /** Checks what no single value can show. The note tells the keys. Errors  BASE_E_INVALID */
 BASE_MUST_USE enum base_err snapd_config_check(const struct snapd_config *config);
+
+/** The processor of engine `idx`. False: anywhere. */
+bool snapd_config_cpu(const struct snapd_config *config, uint32_t idx, uint32_t *cpu);
 
 /** Writes all settings in the file's own form; reading that gives the same configuration. */
 void snapd_config_print(const struct snapd_config *config, FILE *out);

@@ -137,14 +137,16 @@ static enum base_err make_engine(struct daemon *d, uint32_t idx)
     uint64_t seed = 0;
     BASE_TRY(base_random_bytes(&seed, sizeof(seed)));
     BASE_TRY(open_device(d, idx, &dev));
-    const struct snapd_engine_config config = {
+    struct snapd_engine_config config = {
         .idx = idx,
         .dev = dev,
         .pony = pony_config(d, dev, seed),
         .idle_policy = (enum snapd_idle_policy)d->config->idle_policy,
         .spin_ns = d->config->spin_ns,
+        .priority = d->config->priority,
         .log = d->log,
     };
+    config.has_cpu = snapd_config_cpu(d->config, idx, &config.cpu);
     enum base_err err = snapd_engine_create(&config, &d->wakers[idx], &d->engines[idx]);
     if (err != BASE_OK) {
         dev->ops->destroy(dev);

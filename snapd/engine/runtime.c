@@ -165,11 +165,41 @@ static void last_words(struct snapd_engine *e)
     pony_engine_publish(e->pony);
 }
 
+static void set_weight(struct snapd_engine *e)
+{
+    snapd_place_set_heavy(&e->place, e->weight.is_heavy);
+    e->meters.priority = e->place.is_heavy ? e->place.priority : 0;
+}
+
+static void place(struct snapd_engine *e, uint64_t now_ns)
+{
+    (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    if (e->config.has_cpu) {
+        snapd_place_on(e->config.cpu);
+    }
+    snapd_weight_init(&e->weight, now_ns);
+    snapd_place_init(&e->place, e->config.priority, e->config.idx == 0);
+    set_weight(e);
+}
+
+/* The application that we wait for may need this very core. */
+static uint64_t yield(struct snapd_engine *e, uint64_t now_ns)
+{
+    (void)sched_yield();
+    uint64_t back_ns = base_clock_now_ns();
+    if (snapd_weight_yielded(&e->weight, back_ns - now_ns, back_ns) && e->place.priority > 0 &&
+        snapd_weight_end_window(&e->weight, snapd_place_switches(), back_ns)) {
+        e->meters.lightened += !e->weight.is_heavy;
+        set_weight(e);
+    }
+    return back_ns;
+}
+
 static void *run(void *arg)
 {
     struct snapd_engine *e = arg;
-    (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     uint64_t now_ns = base_clock_now_ns();
+    place(e, now_ns);
     snapd_idle_init(&e->idle, e->config.idle_policy, e->config.spin_ns, now_ns);
     while (!e->is_stopping) {
         bool had_work = snapd_engine_round(e, now_ns);
@@ -183,9 +213,7 @@ static void *run(void *arg)
             now_ns = base_clock_now_ns();
             snapd_idle_slept(&e->idle, now_ns);
         } else if (!had_work) {
-            /* The application that we wait for may need this very core. */
-            (void)sched_yield();
-            now_ns = base_clock_now_ns();
+            now_ns = yield(e, now_ns);
         }
     }
     e->now_ns = now_ns;
@@ -206,6 +234,9 @@ static enum base_err watch(struct snapd_engine *e, int fd)
 enum base_err snapd_engine_create(const struct snapd_engine_config *config,
                                   struct snapd_waker *waker, struct snapd_engine **engine)
 {
+    if (config->has_cpu) {
+        BASE_TRY(snapd_place_check(config->cpu));
+    }
     struct snapd_engine *e = calloc(1, sizeof(*e));
     BASE_ENSURE(e != NULL, BASE_E_NOMEM);
     e->config = *config;

@@ -6,8 +6,10 @@
 #include "snapd/device/device.h"
 #include "snapd/engine/idle.h"
 #include "snapd/engine/mailbox.h"
+#include "snapd/engine/place.h"
 #include "snapd/engine/tap.h"
 #include "snapd/engine/waker.h"
+#include "snapd/engine/weight.h"
 #include "transport/pony/protocol/engine.h"
 
 #include <pthread.h>
@@ -34,6 +36,9 @@ struct snapd_engine_config {
     struct pony_engine_config pony;
     enum snapd_idle_policy idle_policy;
     uint64_t spin_ns;
+    uint32_t priority; /**< steps of nice(2) above normal while it pays; 0: none */
+    bool has_cpu;      /**< it runs on `cpu` only */
+    uint32_t cpu;
     const struct base_log *log;
 };
 
@@ -42,6 +47,8 @@ struct snapd_engine_meters {
     uint64_t rounds, work_rounds, sleeps;
     uint64_t rx_budget_used_up, cmd_budget_used_up, tx_budget_used_up;
     uint64_t busy_ns;    /**< in rounds that had work */
+    uint64_t priority;   /**< steps above normal now */
+    uint64_t lightened;  /**< times that priority got it no core of its own */
     uint64_t gap_max_ns; /**< longest time between two rounds, sleep not counted */
 };
 
@@ -53,6 +60,8 @@ struct snapd_engine {
     struct snapd_mailbox mailbox;
     struct snapd_waker *waker; /**< the daemon's: siblings hold it longer than this lives */
     struct snapd_idle idle;
+    struct snapd_weight weight;
+    struct snapd_place place;
     struct snapd_engine_meters meters;
     uint64_t now_ns;    /**< of the present round */
     uint64_t looked_ns; /**< at the device, last */

@@ -31,7 +31,7 @@ struct walk {
 enum {
     COUNTERS_PER_ROW = 8,
     DAEMON_COUNTERS = 9,
-    ENGINE_METERS = 8
+    ENGINE_METERS = 10
 };
 
 /* Room for one piece; there is one control thread. */
@@ -143,6 +143,8 @@ static void send_engine(struct snapd_pony *pony, struct snapd_session *s, const 
         {"work_rounds", m->work_rounds},
         {"sleeps", m->sleeps},
         {"gap_max_ns", m->gap_max_ns},
+        {"priority", m->priority},
+        {"lightened", m->lightened},
         {"rx_budget_used_up", m->rx_budget_used_up},
         {"command_budget_used_up", m->cmd_budget_used_up},
         {"tx_budget_used_up", m->tx_budget_used_up},

@@ -4,6 +4,7 @@
 #include "snapd/config_value.h"
 #include "tests/support/cmocka_all.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,8 @@ static void values_of_every_type_are_read(void **state)
                            "log_level = debug\n"
                            "[engine]\n"
                            "spin = 20us\n"
+                           "cpus = 0,1023,5\n"
+                           "priority = 3\n"
                            "mtu = 1452\n"
                            "idle = sleep\n"
                            "segmentation = no\n"
@@ -63,6 +66,7 @@ static void values_of_every_type_are_read(void **state)
     assert_int_equal(config.n_engines, 3);
     assert_int_equal(config.log_level, BASE_LOG_DEBUG);
     assert_int_equal(config.spin_ns, 20000);
+    assert_int_equal(config.priority, 3);
     assert_int_equal(config.mtu_bytes, 1452);
     assert_int_equal(config.idle_policy, SNAPD_IDLE_SLEEP);
     assert_int_equal(config.has_segmentation, 0);
@@ -127,6 +131,34 @@ static void a_line_that_is_too_long_is_refused(void **state)
     assert_note_has("snapd.conf:2: the line is longer");
 }
 
+static void each_engine_has_its_processor(void **state)
+{
+    (void)state;
+    uint32_t cpu = 99;
+    assert_int_equal(parse("[snapd]\nengines = 2\n"), BASE_OK);
+    assert_false(snapd_config_cpu(&config, 0, &cpu));
+    assert_int_equal(parse("[snapd]\nengines = 2\n[engine]\ncpus = 7,1023\n"), BASE_OK);
+    assert_true(snapd_config_cpu(&config, 0, &cpu));
+    assert_int_equal(cpu, 7);
+    assert_true(snapd_config_cpu(&config, 1, &cpu));
+    assert_int_equal(cpu, 1023);
+    assert_false(snapd_config_cpu(&config, 2, &cpu));
+}
+
+static void a_list_that_does_not_fit_the_engines_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "1",    "1,2,3", "1,1024", "1,-2", "1 ,2", "1,", ",1", "a,b", "1,18446744073709551617",
+        "1,,2", "1-2"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[128];
+        (void)snprintf(text, sizeof(text), "[snapd]\nengines = 2\n[engine]\ncpus = %s\n", bad[i]);
+        assert_int_equal(parse(text), BASE_E_INVALID);
+        assert_note_has("cpus");
+    }
+}
+
 /* One value in, whether it must be taken. */
 struct bound {
     const char *section, *key, *value;
@@ -147,6 +179,9 @@ static void bounds_hold_at_and_past_the_bound(void **state)
         {"snapd", "engines", "+1", false},
         {"snapd", "engines", "1x", false},
         {"snapd", "engines", "", false},
+        {"engine", "priority", "0", true},
+        {"engine", "priority", "20", true},
+        {"engine", "priority", "21", false},
         {"snapd", "socket_mode", "777", true},
         {"snapd", "socket_mode", "0600", true},
         {"snapd", "socket_mode", "0577", false},
@@ -292,6 +327,8 @@ int main(void)
         cmocka_unit_test_setup(a_line_that_is_neither_is_refused, fresh),
         cmocka_unit_test_setup(the_first_bad_line_is_the_one_told, fresh),
         cmocka_unit_test_setup(a_line_that_is_too_long_is_refused, fresh),
+        cmocka_unit_test_setup(each_engine_has_its_processor, fresh),
+        cmocka_unit_test_setup(a_list_that_does_not_fit_the_engines_is_refused, fresh),
         cmocka_unit_test_setup(bounds_hold_at_and_past_the_bound, fresh),
         cmocka_unit_test_setup(text_fits_up_to_its_field, fresh),
         cmocka_unit_test_setup(values_that_contradict_each_other_are_refused, fresh),
