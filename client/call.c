@@ -481,7 +481,7 @@ static ProtobufCMessage *decode_response(struct snapi_call *call, const struct s
                                     .may_borrow = may_run_callback(call)};
     ProtobufCMessage *response = NULL;
     enum base_err err = snapi_message_unpack(arena, &in, &response);
-    if (err != BASE_OK) {
+    if (response == NULL) {
         snapi_arena_give_owned(arena);
         *status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "reply to %s from %s",
                                         call->method->name, call->path->peer);
