@@ -211,8 +211,10 @@ static void a_timer_ends_a_poll_that_waits(void **state)
     (void)state;
     uint64_t before = base_clock_now_ns();
     arm_ticker(3 * BASE_NS_PER_MS);
-    assert_int_equal(snap_loop_poll(loop, 0), 0);
-    assert_true(snap_loop_poll(loop, -1) >= 1);
+    int n_at_once = snap_loop_poll(loop, 0);
+    bool was_late = base_clock_now_ns() - before >= 3 * BASE_NS_PER_MS; /* others had the core */
+    assert_true(n_at_once == 0 || was_late);
+    assert_true(n_at_once > 0 || snap_loop_poll(loop, -1) >= 1);
     assert_int_equal(ticker.n, 1);
     assert_true(base_clock_now_ns() - before >= 3 * BASE_NS_PER_MS);
 }
