@@ -3,6 +3,7 @@
 
 #include "base/compiler.h"
 #include "tests/support/cmocka_all.h"
+#include "tests/unit/snapd/device_rig.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -56,19 +57,6 @@ static struct pony_packet_out packet(const uint8_t *head, uint32_t head_len, con
                                     .payload_len = payload_len};
 }
 
-static uint64_t counter(const struct snapd_dev *dev, const char *name)
-{
-    uint64_t value = 0;
-    const char *got;
-    for (uint32_t i = 0; (got = dev->ops->counter(dev, i, &value)) != NULL; i++) {
-        if (strcmp(got, name) == 0) {
-            return value;
-        }
-    }
-    fail_msg("no counter %s", name);
-    return 0;
-}
-
 static void a_packet_arrives_whole_with_the_way_back(void **state)
 {
     struct pair *pair = *state;
@@ -91,16 +79,16 @@ static void a_full_ring_loses_what_is_too_much(void **state)
     for (uint32_t i = 0; i < SLOTS + 1; i++) {
         pair->devs[0]->ops->send(pair->devs[0], &p, 1, 0);
     }
-    assert_int_equal(counter(pair->devs[0], "loop_sent_packets"), SLOTS);
-    assert_int_equal(counter(pair->devs[0], "loop_dropped_packets"), 1);
+    assert_int_equal(device_counter(pair->devs[0], "loop_sent_packets"), SLOTS);
+    assert_int_equal(device_counter(pair->devs[0], "loop_dropped_packets"), 1);
     struct pony_packet_in in[SLOTS + 1];
     assert_int_equal(pair->devs[1]->ops->receive(pair->devs[1], in, SLOTS + 1, 0), SLOTS);
     /* The buffers are the receiver's until it asks again. */
     pair->devs[0]->ops->send(pair->devs[0], &p, 1, 0);
-    assert_int_equal(counter(pair->devs[0], "loop_dropped_packets"), 2);
+    assert_int_equal(device_counter(pair->devs[0], "loop_dropped_packets"), 2);
     assert_int_equal(pair->devs[1]->ops->receive(pair->devs[1], in, SLOTS + 1, 0), 0);
     pair->devs[0]->ops->send(pair->devs[0], &p, 1, 0);
-    assert_int_equal(counter(pair->devs[0], "loop_dropped_packets"), 2);
+    assert_int_equal(device_counter(pair->devs[0], "loop_dropped_packets"), 2);
 }
 
 static void the_longest_packet_fits_and_a_longer_one_does_not(void **state)
@@ -113,8 +101,8 @@ static void the_longest_packet_fits_and_a_longer_one_does_not(void **state)
     pair->devs[0]->ops->send(pair->devs[0], &fits, 1, 0);
     pair->devs[0]->ops->send(pair->devs[0], &long_one, 1, 0);
     pair->devs[0]->ops->send(pair->devs[0], &wraps, 1, 0);
-    assert_int_equal(counter(pair->devs[0], "loop_sent_packets"), 1);
-    assert_int_equal(counter(pair->devs[0], "loop_dropped_packets"), 2);
+    assert_int_equal(device_counter(pair->devs[0], "loop_sent_packets"), 1);
+    assert_int_equal(device_counter(pair->devs[0], "loop_dropped_packets"), 2);
 }
 
 static void ports_of_strangers_and_our_own_are_not_siblings(void **state)
@@ -148,9 +136,9 @@ static void *produce(void *arg)
     struct pair *pair = arg;
     for (uint32_t i = 0; i < N_THROUGH;) {
         struct pony_packet_out p = packet((const uint8_t *)&i, sizeof(i), NULL, 0);
-        uint64_t before = counter(pair->devs[0], "loop_sent_packets");
+        uint64_t before = device_counter(pair->devs[0], "loop_sent_packets");
         pair->devs[0]->ops->send(pair->devs[0], &p, 1, 0);
-        if (counter(pair->devs[0], "loop_sent_packets") != before) {
+        if (device_counter(pair->devs[0], "loop_sent_packets") != before) {
             i++;
         } else {
             (void)sched_yield();

@@ -3,6 +3,7 @@
 #include "base/compiler.h"
 #include "snapd/device/udp.h"
 #include "tests/support/cmocka_all.h"
+#include "tests/unit/snapd/device_rig.h"
 
 #include <poll.h>
 #include <string.h>
@@ -12,51 +13,14 @@
  */
 
 enum {
-    DEADLINE_MS = 5000,
     SIZE = 1000
 };
-
-static struct pony_addr address_of(const struct snapd_dev *dev)
-{
-    return (struct pony_addr){.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1},
-                              .udp_port = dev->ops->udp_port(dev)};
-}
-
-static uint64_t counter(const struct snapd_dev *dev, const char *name)
-{
-    uint64_t value = 0;
-    const char *got;
-    for (uint32_t i = 0; (got = dev->ops->counter(dev, i, &value)) != NULL; i++) {
-        if (strcmp(got, name) == 0) {
-            return value;
-        }
-    }
-    fail_msg("no counter %s", name);
-    return 0;
-}
-
-/* Waits until packets are there; fails at the deadline. */
-static uint32_t receive(struct snapd_dev *dev, struct pony_packet_in *in, uint32_t max)
-{
-    for (;;) {
-        uint32_t n = dev->ops->receive(dev, in, max, base_clock_now_ns());
-        if (n > 0) {
-            return n;
-        }
-        struct pollfd p = {.fd = dev->ops->fd(dev), .events = POLLIN};
-        assert_int_equal(poll(&p, 1, DEADLINE_MS), 1);
-    }
-}
 
 static struct snapd_dev *open_with_ports(const char *listen, uint32_t n_ports)
 {
     struct snapd_udp_config config = {
         .listen = listen, .has_segmentation = true, .n_ports = n_ports, .buffer_bytes = 1 << 20};
-    struct snapd_dev *dev = NULL;
-    if (snapd_udp_create(&config, &dev) != BASE_OK) {
-        fail_msg("%s", base_error_last_note());
-    }
-    return dev;
+    return device_open(&config);
 }
 
 /* One packet for each hint, in one batch. */
@@ -78,7 +42,7 @@ static uint32_t count_ports(struct snapd_dev *dev, uint32_t n, uint16_t *ports, 
     uint32_t n_ports = 0;
     struct pony_packet_in in[SNAPD_DEV_RX_MAX];
     while (n > 0) {
-        uint32_t k = receive(dev, in, n);
+        uint32_t k = device_receive(dev, in, n);
         for (uint32_t i = 0; i < k; i++) {
             uint32_t at = 0;
             while (at < n_ports && ports[at] != in[i].from.udp_port) {
@@ -101,7 +65,7 @@ static void a_hint_chooses_the_port_and_0_the_one_that_peers_know(void **state)
     static const uint16_t hints[] = {0, 1, 2, 3, 4, 5, UINT16_MAX};
     struct snapd_dev *a = open_with_ports("127.0.0.1:0", 4);
     struct snapd_dev *b = open_with_ports("127.0.0.1:0", 1);
-    struct pony_addr to = address_of(b);
+    struct pony_addr to = device_address(b);
     uint16_t ports[8];
     uint32_t counts[8];
     for (uint32_t i = 0; i < BASE_ARRAY_LEN(hints); i++) {
@@ -117,7 +81,7 @@ static void a_hint_chooses_the_port_and_0_the_one_that_peers_know(void **state)
             assert_int_equal(counts[i], 2); /* hints 0 and 4 */
         }
     }
-    assert_int_equal(counter(a, "udp_side_packets"), 10);
+    assert_int_equal(device_counter(a, "udp_side_packets"), 10);
     a->ops->destroy(a);
     b->ops->destroy(b);
 }
@@ -129,14 +93,14 @@ static void one_source_port_ignores_hints(void **state)
     for (uint32_t n_ports = 0; n_ports < 2; n_ports++) {
         struct snapd_dev *a = open_with_ports("127.0.0.1:0", n_ports);
         struct snapd_dev *b = open_with_ports("127.0.0.1:0", 1);
-        struct pony_addr to = address_of(b);
+        struct pony_addr to = device_address(b);
         uint16_t port;
         uint32_t n_packets;
         send_hints(a, &to, hints, BASE_ARRAY_LEN(hints));
         assert_int_equal(count_ports(b, BASE_ARRAY_LEN(hints), &port, &n_packets), 1);
         assert_int_equal(port, a->ops->udp_port(a));
-        assert_int_equal(counter(a, "udp_sent_datagrams"), 1);
-        assert_int_equal(counter(a, "udp_side_packets"), 0);
+        assert_int_equal(device_counter(a, "udp_sent_datagrams"), 1);
+        assert_int_equal(device_counter(a, "udp_side_packets"), 0);
         assert_true(a->ops->next_deadline_ns(a) == UINT64_MAX);
         a->ops->destroy(a);
         b->ops->destroy(b);
@@ -149,14 +113,14 @@ static void runs_end_where_the_port_changes(void **state)
     static const uint16_t hints[] = {0, 0, 0, 1, 1, 5, 0, 2, 3, 3};
     struct snapd_dev *a = open_with_ports("127.0.0.1:0", 4);
     struct snapd_dev *b = open_with_ports("127.0.0.1:0", 1);
-    struct pony_addr to = address_of(b);
+    struct pony_addr to = device_address(b);
     uint16_t ports[8];
     uint32_t counts[8];
     send_hints(a, &to, hints, BASE_ARRAY_LEN(hints));
     assert_int_equal(count_ports(b, BASE_ARRAY_LEN(hints), ports, counts), 4);
     /* 000 115 0 2 33: 1 and 5 are the same port of 4. */
-    assert_int_equal(counter(a, "udp_sent_datagrams"), 5);
-    assert_int_equal(counter(a, "udp_send_calls"), 5);
+    assert_int_equal(device_counter(a, "udp_sent_datagrams"), 5);
+    assert_int_equal(device_counter(a, "udp_send_calls"), 5);
     a->ops->destroy(a);
     b->ops->destroy(b);
 }
@@ -180,11 +144,11 @@ static void what_comes_to_a_side_port_is_received_by_the_deadline(void **state)
     static const uint16_t none = 0;
     struct snapd_dev *a = open_with_ports("127.0.0.1:0", 3);
     struct snapd_dev *b = open_with_ports("127.0.0.1:0", 1);
-    struct pony_addr to = address_of(b);
+    struct pony_addr to = device_address(b);
     struct pony_packet_in in[4];
     send_hints(a, &to, hints, 2);
     for (uint32_t n = 0; n < 2;) {
-        uint32_t k = receive(b, in, 4);
+        uint32_t k = device_receive(b, in, 4);
         for (uint32_t i = 0; i < k; i++, n++) {
             send_hints(b, &in[i].from, &none, 1);
         }
@@ -195,7 +159,7 @@ static void what_comes_to_a_side_port_is_received_by_the_deadline(void **state)
         assert_true(pony_addr_equal(&in[0].from, &to));
     }
     assert_int_equal(a->ops->receive(a, in, 4, base_clock_now_ns()), 0);
-    assert_int_equal(counter(a, "udp_side_received_datagrams"), 2);
+    assert_int_equal(device_counter(a, "udp_side_received_datagrams"), 2);
     assert_true(a->ops->next_deadline_ns(a) == UINT64_MAX);
     a->ops->destroy(a);
     b->ops->destroy(b);
@@ -207,7 +171,7 @@ static void an_error_at_a_side_port_is_told_by_the_deadline(void **state)
     static const uint16_t hint = 1;
     struct snapd_dev *a = open_with_ports("127.0.0.1:0", 2);
     struct snapd_dev *b = open_with_ports("127.0.0.1:0", 1);
-    struct pony_addr to = address_of(b);
+    struct pony_addr to = device_address(b);
     struct pony_addr told;
     struct pony_packet_in in;
     b->ops->destroy(b);
@@ -232,17 +196,17 @@ static void a_peer_of_several_ports_is_answered_from_one_address(void **state)
     static const uint16_t hints[] = {1, 2};
     struct snapd_dev *a = open_with_ports("*:0", 3);
     struct snapd_dev *b = open_with_ports("127.0.0.1:0", 3);
-    struct pony_addr second = address_of(a);
-    struct pony_addr main_port = address_of(b);
+    struct pony_addr second = device_address(a);
+    struct pony_addr main_port = device_address(b);
     struct pony_packet_in in[4];
     second.ip[15] = 2;
     send_hints(b, &second, hints, 2);
     for (uint32_t n = 0; n < 2;) {
-        n += receive(a, in, 4);
+        n += device_receive(a, in, 4);
     }
     send_hints(a, &main_port, hints, 2);
     for (uint32_t n = 0; n < 2;) {
-        uint32_t k = receive(b, in, 4);
+        uint32_t k = device_receive(b, in, 4);
         for (uint32_t i = 0; i < k; i++, n++) {
             assert_memory_equal(in[i].from.ip, second.ip, sizeof(second.ip));
             assert_true(in[i].from.udp_port != second.udp_port);

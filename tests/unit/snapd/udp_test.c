@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "tests/support/cmocka_all.h"
+#include "tests/unit/snapd/device_rig.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -20,43 +21,7 @@ static struct snapd_dev *open_dev(const char *listen, bool has_segmentation)
 {
     struct snapd_udp_config config = {
         .listen = listen, .has_segmentation = has_segmentation, .buffer_bytes = 4 << 20};
-    struct snapd_dev *dev = NULL;
-    if (snapd_udp_create(&config, &dev) != BASE_OK) {
-        fail_msg("%s", base_error_last_note());
-    }
-    return dev;
-}
-
-static struct pony_addr address_of(const struct snapd_dev *dev)
-{
-    return (struct pony_addr){.ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1},
-                              .udp_port = dev->ops->udp_port(dev)};
-}
-
-static uint64_t counter(const struct snapd_dev *dev, const char *name)
-{
-    uint64_t value = 0;
-    const char *got;
-    for (uint32_t i = 0; (got = dev->ops->counter(dev, i, &value)) != NULL; i++) {
-        if (strcmp(got, name) == 0) {
-            return value;
-        }
-    }
-    fail_msg("no counter %s", name);
-    return 0;
-}
-
-/* Waits until packets are there; fails at the deadline. */
-static uint32_t receive(struct snapd_dev *dev, struct pony_packet_in *in, uint32_t max)
-{
-    for (;;) {
-        uint32_t n = dev->ops->receive(dev, in, max, base_clock_now_ns());
-        if (n > 0) {
-            return n;
-        }
-        struct pollfd p = {.fd = dev->ops->fd(dev), .events = POLLIN};
-        assert_int_equal(poll(&p, 1, DEADLINE_MS), 1);
-    }
+    return device_open(&config);
 }
 
 /* Packets of these lengths, filled with their number, from a head of 40 bytes and a payload. */
@@ -91,7 +56,7 @@ static void expect_lengths(struct snapd_dev *dev, const uint32_t *lengths, uint3
 {
     for (uint32_t got = 0; got < n;) {
         struct pony_packet_in in[SNAPD_DEV_RX_MAX];
-        uint32_t k = receive(dev, in, at_a_time);
+        uint32_t k = device_receive(dev, in, at_a_time);
         for (uint32_t i = 0; i < k; i++, got++) {
             assert_in_range(got, 0, n - 1);
             assert_int_equal(in[i].len, lengths[got]);
@@ -106,11 +71,11 @@ static void exchange(const uint32_t *lengths, uint32_t n, bool has_segmentation,
 {
     struct snapd_dev *a = open_dev("127.0.0.1:0", has_segmentation);
     struct snapd_dev *b = open_dev("127.0.0.1:0", has_segmentation);
-    struct pony_addr to = address_of(b);
+    struct pony_addr to = device_address(b);
     send_lengths(a, &to, lengths, n);
     expect_lengths(b, lengths, n, at_a_time);
-    assert_int_equal(counter(a, "udp_sent_packets"), n);
-    assert_int_equal(counter(b, "udp_received_packets"), n);
+    assert_int_equal(device_counter(a, "udp_sent_packets"), n);
+    assert_int_equal(device_counter(b, "udp_received_packets"), n);
     a->ops->destroy(a);
     b->ops->destroy(b);
 }
@@ -129,12 +94,12 @@ static void equal_packets_leave_as_one_datagram_and_arrive_singly(void **state)
     fill(lengths, PONY_TX_BATCH_MAX, SIZE);
     struct snapd_dev *a = open_dev("127.0.0.1:0", true);
     struct snapd_dev *b = open_dev("127.0.0.1:0", true);
-    struct pony_addr to = address_of(b);
+    struct pony_addr to = device_address(b);
     send_lengths(a, &to, lengths, PONY_TX_BATCH_MAX);
     expect_lengths(b, lengths, PONY_TX_BATCH_MAX, SNAPD_DEV_RX_MAX);
-    assert_int_equal(counter(a, "udp_sent_datagrams"), 1);
-    assert_int_equal(counter(a, "udp_send_calls"), 1);
-    assert_int_equal(counter(b, "udp_received_datagrams"), 1);
+    assert_int_equal(device_counter(a, "udp_sent_datagrams"), 1);
+    assert_int_equal(device_counter(a, "udp_send_calls"), 1);
+    assert_int_equal(device_counter(b, "udp_received_datagrams"), 1);
     a->ops->destroy(a);
     b->ops->destroy(b);
 }
@@ -182,22 +147,22 @@ static void peers_in_one_batch_each_get_theirs(void **state)
     struct pony_packet_out out[6];
     for (uint32_t i = 0; i < 6; i++) {
         out[i] = (struct pony_packet_out){
-            .to = address_of(i < 3 ? b : c), .head = bytes, .head_len = sizeof(bytes)};
+            .to = device_address(i < 3 ? b : c), .head = bytes, .head_len = sizeof(bytes)};
     }
     a->ops->send(a, out, 6, 0);
     struct pony_packet_in in[8];
     uint32_t n_b = 0;
     uint32_t n_c = 0;
     while (n_b < 3) {
-        n_b += receive(b, in, 8);
+        n_b += device_receive(b, in, 8);
     }
     while (n_c < 3) {
-        n_c += receive(c, in, 8);
+        n_c += device_receive(c, in, 8);
     }
     assert_int_equal(n_b, 3);
     assert_int_equal(n_c, 3);
     assert_int_equal(in[0].from.udp_port, a->ops->udp_port(a));
-    assert_int_equal(counter(a, "udp_send_calls"), 1);
+    assert_int_equal(device_counter(a, "udp_send_calls"), 1);
     a->ops->destroy(a);
     b->ops->destroy(b);
     c->ops->destroy(c);
@@ -208,17 +173,17 @@ static void dual_stack_sends_to_both_families(void **state)
     (void)state;
     struct snapd_dev *a = open_dev("*:0", true);
     struct snapd_dev *b = open_dev("*:0", true);
-    struct pony_addr v4 = address_of(b);
+    struct pony_addr v4 = device_address(b);
     static const uint32_t length[] = {SIZE};
     send_lengths(a, &v4, length, 1);
     struct pony_packet_in in;
-    assert_int_equal(receive(b, &in, 1), 1);
+    assert_int_equal(device_receive(b, &in, 1), 1);
     assert_memory_equal(in.from.ip, v4.ip, 16);
     assert_true(in.ttl > 0);
     if (a->ops->address(a)[0] == '[') {
         struct pony_addr v6 = {.ip = {[15] = 1}, .udp_port = v4.udp_port};
         send_lengths(a, &v6, length, 1);
-        assert_int_equal(receive(b, &in, 1), 1);
+        assert_int_equal(device_receive(b, &in, 1), 1);
         assert_memory_equal(in.from.ip, v6.ip, 16);
         assert_true(in.ttl > 0);
     }
@@ -233,15 +198,15 @@ static void an_ipv4_socket_takes_no_ipv6_address_for_an_ipv4_one(void **state)
     struct snapd_dev *b = open_dev("127.0.0.1:0", true);
     const uint32_t lengths[] = {SIZE};
     for (size_t i = 0; i < 12; i++) { /* the last four bytes alone would lead to b */
-        struct pony_addr to = address_of(b);
+        struct pony_addr to = device_address(b);
         to.ip[i] ^= 0x10;
         send_lengths(a, &to, lengths, 1);
-        assert_int_equal(counter(a, "udp_dropped_packets"), i + 1);
+        assert_int_equal(device_counter(a, "udp_dropped_packets"), i + 1);
     }
-    struct pony_addr to = address_of(b);
+    struct pony_addr to = device_address(b);
     send_lengths(a, &to, lengths, 1);
     expect_lengths(b, lengths, 1, SNAPD_DEV_RX_MAX);
-    assert_int_equal(counter(b, "udp_received_packets"), 1);
+    assert_int_equal(device_counter(b, "udp_received_packets"), 1);
     a->ops->destroy(a);
     b->ops->destroy(b);
 }
@@ -251,7 +216,7 @@ static void a_port_where_nobody_listens_is_told_once(void **state)
     (void)state;
     struct snapd_dev *a = open_dev("127.0.0.1:0", true);
     struct snapd_dev *b = open_dev("127.0.0.1:0", true);
-    struct pony_addr to = address_of(b);
+    struct pony_addr to = device_address(b);
     b->ops->destroy(b);
     static const uint32_t length[] = {SIZE};
     send_lengths(a, &to, length, 1);
@@ -280,7 +245,7 @@ static void a_full_socket_keeps_packets_aside_until_there_is_room(void **state)
     assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
     assert_true(dup2(pair[0], a->ops->fd(a)) >= 0);
     (void)close(pair[0]);
-    struct pony_addr to = address_of(a);
+    struct pony_addr to = device_address(a);
     uint32_t lengths[PONY_TX_BATCH_MAX];
     fill(lengths, PONY_TX_BATCH_MAX, PONY_MTU_MAX);
     send_lengths(a, &to, lengths, PONY_TX_BATCH_MAX);
@@ -288,7 +253,7 @@ static void a_full_socket_keeps_packets_aside_until_there_is_room(void **state)
     bool wants_write = false;
     (void)a->ops->set_asleep(a, true, &wants_write);
     assert_true(wants_write);
-    assert_true(counter(a, "udp_stashed_packets") > 0);
+    assert_true(device_counter(a, "udp_stashed_packets") > 0);
     static uint8_t in[PONY_MTU_MAX + 1];
     for (uint32_t i = 0; i < PONY_TX_BATCH_MAX; i++) {
         assert_int_equal(recv(pair[1], in, sizeof(in), 0), PONY_MTU_MAX);
@@ -300,7 +265,7 @@ static void a_full_socket_keeps_packets_aside_until_there_is_room(void **state)
     assert_int_equal(recv(pair[1], in, sizeof(in), 0), -1);
     (void)a->ops->set_asleep(a, true, &wants_write);
     assert_false(wants_write);
-    assert_int_equal(counter(a, "udp_dropped_packets"), 0);
+    assert_int_equal(device_counter(a, "udp_dropped_packets"), 0);
     (void)close(pair[1]);
     a->ops->destroy(a);
 }
@@ -310,18 +275,18 @@ static void expect_answer_from_second(const char *listen)
 {
     struct snapd_dev *a = open_dev(listen, true);
     struct snapd_dev *b = open_dev("127.0.0.1:0", true);
-    struct pony_addr second = address_of(a);
+    struct pony_addr second = device_address(a);
     second.ip[15] = 2;
     static const uint32_t lengths[] = {SIZE, SIZE, 10};
     send_lengths(b, &second, lengths, 3);
     struct pony_packet_in in[4];
     for (uint32_t n = 0; n < 3;) {
-        n += receive(a, in, 4);
+        n += device_receive(a, in, 4);
     }
     send_lengths(a, &in[0].from, lengths, 3);
     send_lengths(a, &in[0].from, lengths, 1);
     for (uint32_t n = 0; n < 4;) {
-        uint32_t k = receive(b, in, 4);
+        uint32_t k = device_receive(b, in, 4);
         for (uint32_t i = 0; i < k; i++, n++) {
             assert_true(pony_addr_equal(&in[i].from, &second));
         }
@@ -357,10 +322,10 @@ static void the_room_is_what_one_datagram_takes(void **state)
         /* And that many do leave as one. */
         uint32_t lengths[PONY_TX_BATCH_MAX];
         fill(lengths, cases[i].room, cases[i].mtu != 0 ? cases[i].mtu : 100);
-        struct pony_addr to = address_of(b);
+        struct pony_addr to = device_address(b);
         send_packets(a, &to, lengths, cases[i].room);
         expect_lengths(b, lengths, cases[i].room, SNAPD_DEV_RX_MAX);
-        assert_int_equal(counter(a, "udp_sent_datagrams"), 1);
+        assert_int_equal(device_counter(a, "udp_sent_datagrams"), 1);
         a->ops->destroy(a);
         b->ops->destroy(b);
     }
