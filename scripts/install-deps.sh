@@ -35,12 +35,6 @@ spin
 uthash-dev
 "
 
-if [ "$(dpkg --print-architecture 2>/dev/null || true)" = amd64 ]; then
-    packages="$packages
-libipsec-mb-dev
-"
-fi
-
 if [ "${1:-}" = --bench ]; then
     packages="$packages
 capnproto

@@ -21,7 +21,6 @@ enum {
 /* Two ends that have agreed; a sends, b receives. */
 struct ends {
     struct pony_aead aead;
-    struct pony_aead openssl; /* the same without libipsec-mb */
     struct pony_aead_flow a, b;
     uint64_t now_ns;
 };
@@ -53,20 +52,16 @@ static void count_free(void *at, const char *file, int line)
     free(at);
 }
 
-static void start(enum pony_cipher cipher, const struct pony_aead *by_a,
-                  const struct pony_aead *by_b)
+static void start(enum pony_cipher cipher)
 {
     static const uint8_t secrets[2][PONY_HASH_BYTES] = {{1, 2, 3}, {4, 5, 6}};
     memset(&ends, 0, sizeof(ends));
     ends.now_ns = BASE_NS_PER_S;
     assert_true(pony_aead_init(&ends.aead));
-    assert_true(pony_aead_init(&ends.openssl));
-    pony_gcm_destroy(ends.openssl.gcm);
-    ends.openssl.gcm = NULL;
-    assert_true(pony_aead_flow_init(&ends.a, by_a, PONY_CIPHER_AES128_GCM));
-    assert_true(pony_aead_flow_init(&ends.b, by_b, PONY_CIPHER_AES128_GCM));
+    assert_true(pony_aead_flow_init(&ends.a, &ends.aead, PONY_CIPHER_AES128_GCM));
+    assert_true(pony_aead_flow_init(&ends.b, &ends.aead, PONY_CIPHER_AES128_GCM));
     struct pony_aead_setup setup = {
-        .aead = by_a,
+        .aead = &ends.aead,
         .cipher = cipher,
         .tx_secret = secrets[0],
         .rx_secret = secrets[1],
@@ -74,7 +69,6 @@ static void start(enum pony_cipher cipher, const struct pony_aead *by_a,
         .now_ns = ends.now_ns,
     };
     assert_true(pony_aead_flow_set_keys(&ends.a, &setup));
-    setup.aead = by_b;
     setup.tx_secret = secrets[1];
     setup.rx_secret = secrets[0];
     assert_true(pony_aead_flow_set_keys(&ends.b, &setup));
@@ -84,28 +78,14 @@ static void start(enum pony_cipher cipher, const struct pony_aead *by_a,
 static int setup(void **state)
 {
     (void)state;
-    start(PONY_CIPHER_AES128_GCM, &ends.aead, &ends.aead);
-    return 0;
-}
-
-static int setup_openssl(void **state)
-{
-    (void)state;
-    start(PONY_CIPHER_AES128_GCM, &ends.openssl, &ends.openssl);
-    return 0;
-}
-
-static int setup_mixed(void **state)
-{
-    (void)state;
-    start(PONY_CIPHER_AES128_GCM, &ends.aead, &ends.openssl);
+    start(PONY_CIPHER_AES128_GCM);
     return 0;
 }
 
 static int setup_chacha(void **state)
 {
     (void)state;
-    start(PONY_CIPHER_CHACHA20_POLY1305, &ends.aead, &ends.aead);
+    start(PONY_CIPHER_CHACHA20_POLY1305);
     return 0;
 }
 
@@ -115,7 +95,6 @@ static int teardown(void **state)
     pony_aead_flow_fini(&ends.a);
     pony_aead_flow_fini(&ends.b);
     pony_aead_fini(&ends.aead);
-    pony_aead_fini(&ends.openssl);
     return 0;
 }
 
@@ -151,39 +130,6 @@ static enum pony_seal_verdict open_packet(struct pony_aead_flow *by, const uint8
     }
     struct pony_seal_in in = {.outer = &outer, .packet = packet, .len = len, .now_ns = ends.now_ns};
     return pony_aead_open(by, &in, plain);
-}
-
-/* By whatever computes AES at either end, and of any length. */
-static void both_libraries_speak_the_same(void **state)
-{
-    (void)state;
-    if (ends.aead.gcm == NULL) {
-        skip();
-    }
-    static uint8_t payload[9000], packet[PACKET_MAX], plain[PACKET_MAX];
-    for (size_t i = 0; i < sizeof(payload); i++) {
-        payload[i] = (uint8_t)(i * 7 + i / 256);
-    }
-    struct pony_wire_hdr hdr = {.version = PONY_WIRE_VERSION_MAX, .type = PONY_WIRE_DATA};
-    for (uint32_t n = 0; n <= sizeof(payload); n += n < 600 ? 1 : 1400) {
-        uint32_t body_len = n % 37 < n ? n % 37 : n;
-        struct pony_seal_out out = {.hdr = &hdr,
-                                    .body = payload,
-                                    .payload = payload + body_len,
-                                    .body_len = body_len,
-                                    .payload_len = n - body_len,
-                                    .now_ns = ends.now_ns};
-        hdr.body_len = (uint16_t)n;
-        for (int i = 0; i < 2; i++) {
-            uint32_t len = pony_aead_seal(i == 0 ? &ends.a : &ends.b, &out, packet);
-            assert_int_equal(open_packet(i == 0 ? &ends.b : &ends.a, packet, len, plain),
-                             PONY_SEAL_OK);
-            assert_memory_equal(plain + PONY_SEALED_INNER_BYTES, payload, n);
-        }
-        uint32_t len = pony_aead_seal(&ends.b, &out, packet);
-        packet[PONY_SEALED_OUTER_BYTES + n / 2] ^= 0x10;
-        assert_int_equal(open_packet(&ends.a, packet, len, plain), PONY_SEAL_FORGED);
-    }
 }
 
 /* PX-204, PX-206, PX-220 */
@@ -570,15 +516,7 @@ int main(void)
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(both_libraries_speak_the_same, setup_mixed, teardown),
         cmocka_unit_test_setup_teardown(what_is_sealed_opens_to_the_same, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_sealed_opens_to_the_same, setup_openssl, teardown),
-        cmocka_unit_test_setup_teardown(keys_change_under_loss_and_reordering, setup_mixed,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_flow_moves_to_another_cluster_key, setup_mixed, teardown),
-        cmocka_unit_test_setup_teardown(a_change_of_any_bit_is_found, setup_openssl, teardown),
-        cmocka_unit_test_setup_teardown(sealing_opening_and_changing_keys_allocate_nothing,
-                                        setup_openssl, teardown),
         cmocka_unit_test_setup_teardown(what_is_sealed_opens_to_the_same, setup_chacha, teardown),
         cmocka_unit_test_setup_teardown(what_was_decrypted_is_checked_like_any_packet, setup,
                                         teardown),

@@ -28,7 +28,6 @@ bool pony_aead_init(struct pony_aead *aead)
         aead->ciphers[i] = EVP_CIPHER_fetch(NULL, cipher_names[i], NULL);
         has_any = has_any || aead->ciphers[i] != NULL;
     }
-    aead->gcm = has_any ? pony_gcm_create() : NULL;
     ERR_clear_error();
     return has_any;
 }
@@ -39,23 +38,13 @@ void pony_aead_fini(struct pony_aead *aead)
         EVP_CIPHER_free(aead->ciphers[i]);
         aead->ciphers[i] = NULL;
     }
-    pony_gcm_destroy(aead->gcm);
-    aead->gcm = NULL;
 }
 
-/* Chooses who computes. What a key has had before costs no memory. */
-static bool set_cipher(struct pony_aead_key *key, const struct pony_aead *aead,
-                       enum pony_cipher cipher)
+/* A cipher that a context has had before costs no memory. */
+static bool set_cipher(struct pony_aead_key *key, const EVP_CIPHER *cipher)
 {
     static const uint8_t zero[PONY_AEAD_KEY_MAX];
-    key->is_in_gcm = cipher == PONY_CIPHER_AES128_GCM && aead->gcm != NULL;
-    if (!key->is_in_gcm) {
-        return EVP_CipherInit_ex(key->ctx, aead->ciphers[cipher], NULL, zero, zero, 1) == 1;
-    }
-    if (key->gcm == NULL) {
-        key->gcm = pony_gcm_key_create(aead->gcm);
-    }
-    return key->gcm != NULL;
+    return EVP_CipherInit_ex(key->ctx, cipher, NULL, zero, zero, 1) == 1;
 }
 
 bool pony_aead_flow_init(struct pony_aead_flow *flow, const struct pony_aead *aead,
@@ -67,38 +56,28 @@ bool pony_aead_flow_init(struct pony_aead_flow *flow, const struct pony_aead *ae
                                    &flow->rx.keys[2]};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         all[i]->ctx = EVP_CIPHER_CTX_new();
-        if (all[i]->ctx == NULL || !set_cipher(all[i], aead, cipher)) {
+        if (all[i]->ctx == NULL || !set_cipher(all[i], aead->ciphers[cipher])) {
             return false;
         }
     }
     return true;
 }
 
-static void free_key(struct pony_aead_key *key)
-{
-    EVP_CIPHER_CTX_free(key->ctx);
-    pony_gcm_key_destroy(key->gcm);
-}
-
 void pony_aead_flow_fini(struct pony_aead_flow *flow)
 {
-    free_key(&flow->tx.key);
+    EVP_CIPHER_CTX_free(flow->tx.key.ctx);
     for (int i = 0; i < PONY_RX_KEYS; i++) {
-        free_key(&flow->rx.keys[i]);
+        EVP_CIPHER_CTX_free(flow->rx.keys[i].ctx);
     }
     OPENSSL_cleanse(flow, sizeof(*flow));
 }
 
-/* Zeros take the keys' place. */
+/* In the contexts zeros take the keys' place. */
 static void forget_key(struct pony_aead_key *key)
 {
     static const uint8_t zero[PONY_AEAD_KEY_MAX];
     OPENSSL_cleanse(key->iv, sizeof(key->iv));
-    if (key->gcm != NULL) {
-        pony_gcm_key_forget(key->gcm);
-    }
-    if (EVP_CIPHER_CTX_get0_cipher(key->ctx) != NULL &&
-        EVP_CipherInit_ex(key->ctx, NULL, NULL, zero, zero, -1) != 1) {
+    if (EVP_CipherInit_ex(key->ctx, NULL, NULL, zero, zero, -1) != 1) {
         ERR_clear_error();
     }
 }
@@ -123,12 +102,8 @@ static bool set_key(struct pony_aead_key *key, const struct pony_aead_setup *set
 {
     uint8_t bytes[PONY_AEAD_KEY_MAX] = {0};
     pony_traffic_keys(secret, key_bytes[setup->cipher], bytes, key->iv);
-    bool is_set = setup->aead == NULL || set_cipher(key, setup->aead, setup->cipher);
-    if (is_set && key->is_in_gcm) {
-        pony_gcm_key_set(key->gcm, bytes);
-    } else if (is_set) {
-        is_set = EVP_CipherInit_ex(key->ctx, NULL, NULL, bytes, key->iv, is_sealing) == 1;
-    }
+    const EVP_CIPHER *cipher = setup->aead != NULL ? setup->aead->ciphers[setup->cipher] : NULL;
+    bool is_set = EVP_CipherInit_ex(key->ctx, cipher, NULL, bytes, key->iv, is_sealing) == 1;
     OPENSSL_cleanse(bytes, sizeof(bytes));
     return is_set;
 }
@@ -197,41 +172,6 @@ static void must(int is_done)
     base_assert(is_done == 1);
 }
 
-/* What is encrypted: `text` in its place, then `payload`, each read once; and the tag behind it. */
-struct text {
-    const uint8_t *nonce, *outer;
-    uint8_t *text;
-    uint32_t len;
-    const uint8_t *payload;
-    uint32_t payload_len;
-};
-
-static void encrypt_in_gcm(struct pony_gcm_key *key, const struct text *t)
-{
-    uint8_t *end = t->text + t->len;
-    pony_gcm_begin(key, &(struct pony_gcm_start){t->nonce, t->outer, PONY_SEALED_OUTER_BYTES});
-    pony_gcm_encrypt(key, t->text, t->text, t->len);
-    if (t->payload_len > 0) {
-        pony_gcm_encrypt(key, end, t->payload, t->payload_len);
-    }
-    pony_gcm_end_encrypt(key, end + t->payload_len);
-}
-
-static void encrypt(EVP_CIPHER_CTX *ctx, const struct text *t)
-{
-    uint8_t *end = t->text + t->len;
-    int n = 0;
-    must(EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, t->nonce));
-    must(EVP_EncryptUpdate(ctx, NULL, &n, t->outer, PONY_SEALED_OUTER_BYTES));
-    must(EVP_EncryptUpdate(ctx, t->text, &n, t->text, (int)t->len));
-    if (t->payload_len > 0) {
-        must(EVP_EncryptUpdate(ctx, end, &n, t->payload, (int)t->payload_len));
-        end += t->payload_len;
-    }
-    must(EVP_EncryptFinal_ex(ctx, end, &n));
-    must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, PONY_SEALED_TAG_BYTES, end));
-}
-
 /* PX-218, PX-220, PX-221 */
 uint32_t pony_aead_seal(struct pony_aead_flow *flow, const struct pony_seal_out *out, uint8_t *at)
 {
@@ -254,19 +194,19 @@ uint32_t pony_aead_seal(struct pony_aead_flow *flow, const struct pony_seal_out 
         len += out->body_len;
     }
     make_nonce(&tx->key, outer.number, nonce);
-    /* The only reading of an application's bytes: the tag is of what comes out here. */
-    const struct text t = {.nonce = nonce,
-                           .outer = at,
-                           .text = text,
-                           .len = len,
-                           .payload = out->payload,
-                           .payload_len = out->payload_len};
-    if (tx->key.is_in_gcm) {
-        encrypt_in_gcm(tx->key.gcm, &t);
-    } else {
-        encrypt(tx->key.ctx, &t);
+    EVP_CIPHER_CTX *ctx = tx->key.ctx;
+    int n = 0;
+    must(EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, nonce));
+    must(EVP_EncryptUpdate(ctx, NULL, &n, at, PONY_SEALED_OUTER_BYTES));
+    must(EVP_EncryptUpdate(ctx, text, &n, text, (int)len));
+    if (out->payload_len > 0) {
+        /* The only reading of an application's bytes: the tag is of what comes out here. */
+        must(EVP_EncryptUpdate(ctx, text + len, &n, out->payload, (int)out->payload_len));
+        len += out->payload_len;
     }
-    return PONY_SEALED_OUTER_BYTES + len + out->payload_len + PONY_SEALED_TAG_BYTES;
+    must(EVP_EncryptFinal_ex(ctx, text + len, &n));
+    must(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, PONY_SEALED_TAG_BYTES, text + len));
+    return PONY_SEALED_OUTER_BYTES + len + PONY_SEALED_TAG_BYTES;
 }
 
 /* PX-219 */
@@ -279,12 +219,6 @@ static bool decrypt(const struct pony_aead_key *key, const struct pony_seal_in *
     int n = 0;
     make_nonce(key, in->outer->number, nonce);
     memcpy(tag, text + len, sizeof(tag));
-    if (key->is_in_gcm) {
-        pony_gcm_begin(key->gcm,
-                       &(struct pony_gcm_start){nonce, in->packet, PONY_SEALED_OUTER_BYTES});
-        pony_gcm_decrypt(key->gcm, plain, text, len);
-        return pony_gcm_end_decrypt(key->gcm, tag);
-    }
     return EVP_DecryptInit_ex(key->ctx, NULL, NULL, NULL, nonce) == 1 &&
            EVP_DecryptUpdate(key->ctx, NULL, &n, in->packet, PONY_SEALED_OUTER_BYTES) == 1 &&
            EVP_DecryptUpdate(key->ctx, plain, &n, text, (int)len) == 1 &&

@@ -2,7 +2,6 @@
 #ifndef PONY_PROTOCOL_SEAL_AEAD_H
 #define PONY_PROTOCOL_SEAL_AEAD_H
 
-#include "transport/pony/protocol/gcm.h"
 #include "transport/pony/protocol/key_schedule.h"
 #include "transport/pony/protocol/replay_window.h"
 #include "transport/pony/protocol/seal.h"
@@ -27,7 +26,6 @@ enum {
 /** Fetched once per table. */
 struct pony_aead {
     EVP_CIPHER *ciphers[PONY_CIPHER_MAX]; /**< NULL: not to be had */
-    struct pony_gcm *gcm;                 /**< NULL: OpenSSL does AES-128-GCM too */
 };
 
 bool pony_aead_init(struct pony_aead *aead);
@@ -35,8 +33,6 @@ void pony_aead_fini(struct pony_aead *aead); /**< accepts a zeroed one */
 
 struct pony_aead_key {
     EVP_CIPHER_CTX *ctx;
-    struct pony_gcm_key *gcm; /**< NULL: not needed so far */
-    bool is_in_gcm;           /**< the present key is there, not in ctx */
     uint8_t iv[PONY_AEAD_IV_BYTES];
 };
 
