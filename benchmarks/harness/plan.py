@@ -86,9 +86,9 @@ def _others(mode, setup, mtu):
     if mtu == 9000:
         return
     yield Variant("connect_rate", setup, mtu, 64, 1, 1, systems=OURS)
+    for streams in mode["scale"]:
+        yield Variant("scale", setup, mtu, 64, 64, streams, systems=OURS)
     if setup == "two-host":
-        for streams in mode["scale"]:
-            yield Variant("scale", setup, mtu, 64, 64, streams, systems=OURS)
         yield Variant("idle_cpu", setup, mtu, 64, 0, mode["many"], systems=OURS)
         yield Variant("memory", setup, mtu, 64, 0, mode["many"], systems=OURS)
 

@@ -130,14 +130,15 @@ def ratios_of(by_variant):
 
 def _scale_ratios(by_variant):
     """Cost per call on one connection to that on many, for each of ours: 1 is no loss."""
-    scale = {v.streams: (v, rounds) for v, rounds in by_variant.items() if v.test == "scale"}
+    scale = {(v.setup, v.streams): rounds for v, rounds in by_variant.items() if v.test == "scale"}
     found = {}
-    for streams, (variant, rounds) in scale.items():
+    for (setup, streams), rounds in scale.items():
+        ones = scale.get((setup, 1), {})
         for system in {s for r in rounds.values() for s in r}:
-            each = [scale[1][1][n][system]["value"] / r[system]["value"] for n, r in rounds.items()
-                    if 1 in scale and streams > 1 and system in r and system in scale[1][1].get(n, {})]
+            each = [ones[n][system]["value"] / r[system]["value"] for n, r in rounds.items()
+                    if streams > 1 and system in r and system in ones.get(n, {})]
             if each:
-                found[f"scale/{variant.setup}/{system}@{streams}:{system}@1"] = median_of(each)
+                found[f"scale/{setup}/{system}@{streams}:{system}@1"] = median_of(each)
     return found
 
 

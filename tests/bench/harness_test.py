@@ -87,6 +87,15 @@ class Figures(unittest.TestCase):
         judged = {text: (measured, ok) for text, _, measured, ok in targets.judge(document)}
         self.assertEqual(judged["cost per call at 10,000 connections to cost at 1"], ("1.25", True))
 
+    def test_scale_is_as_good_as_its_worst_setup(self):
+        runs = [(1, variant("scale", setup=setup, streams=streams), "pony", raw(value))
+                for setup, streams, value in (("two-host", 1, 1000), ("two-host", 10000, 800),
+                                              ("same-host", 1, 100), ("same-host", 10000, 160))]
+        document = results.build(runs, ABOUT)
+        judged = {text: (measured, ok) for text, _, measured, ok in targets.judge(document)}
+        self.assertAlmostEqual(document["ratios"]["scale/same-host/pony@10000:pony@1"], 1.6)
+        self.assertEqual(judged["cost per call at 10,000 connections to cost at 1"], ("1.25", True))
+
     def test_failures_are_kept_and_shown(self):
         v = variant()
         runs = [(1, v, "pony", raw(100)), (2, v, "pony", "fell over"), (1, v, "grpc", "never came")]
