@@ -66,22 +66,17 @@ static enum base_err malformed(uint8_t type, const char *what)
     return BASE_E_MALFORMED;
 }
 
-/* PR-2 */
-static enum base_err get_text(struct base_cursor *c, size_t len, struct snapi_frame *f)
+/* The text: f->text_len bytes at data[at], at <= len. PR-2 */
+static inline enum base_err get_text(const uint8_t *data, size_t len, size_t at,
+                                     struct snapi_frame *f)
 {
-    if (len > SNAPI_FRAME_TEXT_MAX) {
-        return malformed(f->type, "text longer than 1023 bytes");
-    }
-    const uint8_t *at = base_cursor_get_bytes(c, len);
-    if (at == NULL) {
-        return malformed(f->type, "text ends past the frame");
-    }
+    BASE_ENSURE(f->text_len <= SNAPI_FRAME_TEXT_MAX,
+                malformed(f->type, "text longer than 1023 bytes"));
+    BASE_ENSURE(f->text_len <= len - at, malformed(f->type, "text ends past the frame"));
+    f->text = (const char *)data + at;
     bool is_message = f->type == SNAPI_RESPONSE || f->type == SNAPI_GOAWAY;
-    if (!is_message && !text_is_clean((const char *)at, len)) {
-        return malformed(f->type, "control character in text");
-    }
-    f->text = (const char *)at;
-    f->text_len = len;
+    BASE_ENSURE(is_message || text_is_clean(f->text, f->text_len),
+                malformed(f->type, "control character in text"));
     return BASE_OK;
 }
 
@@ -95,13 +90,8 @@ static bool is_zero_before(const uint8_t *end, size_t n)
  * PR-3, PR-6 */
 static enum base_err get_payload(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
-    BASE_ENSURE(f->text_len <= SNAPI_FRAME_TEXT_MAX,
-                malformed(f->type, "text longer than 1023 bytes"));
+    BASE_TRY(get_text(data, len, SNAPI_FRAME_HEAD_MAX, f));
     size_t at = SNAPI_FRAME_HEAD_MAX + f->text_len;
-    BASE_ENSURE(at <= len, malformed(f->type, "text ends past the frame"));
-    f->text = (const char *)data + SNAPI_FRAME_HEAD_MAX;
-    BASE_ENSURE(f->type == SNAPI_RESPONSE || text_is_clean(f->text, f->text_len),
-                malformed(f->type, "control character in text"));
     BASE_ENSURE(f->meta_len <= SNAPI_FRAME_META_MAX,
                 malformed(f->type, "metadata longer than 65536 bytes"));
     BASE_ENSURE(f->meta_len <= len - at, malformed(f->type, "metadata ends past the frame"));
@@ -143,48 +133,50 @@ static enum base_err parse_response(const uint8_t *data, size_t len, struct snap
     return get_payload(data, len, f);
 }
 
+/* A cursor at what follows type and flags. */
+static struct base_cursor behind_flags(const uint8_t *data, size_t len)
+{
+    struct base_cursor c = base_cursor_make(data, len);
+    base_cursor_skip(&c, 2);
+    return c;
+}
+
 /* CANCEL, PING and PONG. What is reserved, and what stands behind, is for later versions. PR-5 */
 static enum base_err parse_id(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
-    struct base_cursor all = base_cursor_make(data, len);
-    struct base_cursor *c = &all;
-    base_cursor_skip(c, 2);
-    base_cursor_skip(c, 6);
-    f->id = base_cursor_get_u64(c);
-    BASE_ENSURE(base_cursor_is_ok(c), malformed(f->type, "shorter than its head"));
+    struct base_cursor c = behind_flags(data, len);
+    base_cursor_skip(&c, 6);
+    f->id = base_cursor_get_u64(&c);
+    BASE_ENSURE(base_cursor_is_ok(&c), malformed(f->type, "shorter than its head"));
     BASE_ENSURE(f->id != 0 || f->type != SNAPI_CANCEL, malformed(f->type, "call 0"));
     return BASE_OK;
 }
 
 static enum base_err parse_hello(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
-    struct base_cursor all = base_cursor_make(data, len);
-    struct base_cursor *c = &all;
-    base_cursor_skip(c, 2);
-    f->version_min = base_cursor_get_u16(c);
-    f->version_max = base_cursor_get_u16(c);
-    uint16_t text_len = base_cursor_get_u16(c);
-    BASE_ENSURE(base_cursor_is_ok(c), malformed(f->type, "shorter than its head"));
+    struct base_cursor c = behind_flags(data, len);
+    f->version_min = base_cursor_get_u16(&c);
+    f->version_max = base_cursor_get_u16(&c);
+    f->text_len = base_cursor_get_u16(&c);
+    BASE_ENSURE(base_cursor_is_ok(&c), malformed(f->type, "shorter than its head"));
     BASE_ENSURE(f->version_min != 0 && f->version_min <= f->version_max,
                 malformed(f->type, "range of versions is empty"));
-    f->max_body = base_cursor_get_u64(c);
-    BASE_ENSURE(base_cursor_is_ok(c), malformed(f->type, "shorter than its head"));
-    return get_text(c, text_len, f);
+    f->max_body = base_cursor_get_u64(&c);
+    BASE_ENSURE(base_cursor_is_ok(&c), malformed(f->type, "shorter than its head"));
+    return get_text(data, len, c.pos, f);
 }
 
 static enum base_err parse_goaway(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
-    struct base_cursor all = base_cursor_make(data, len);
-    struct base_cursor *c = &all;
-    base_cursor_skip(c, 2);
-    f->code = base_cursor_get_u16(c);
-    uint16_t text_len = base_cursor_get_u16(c);
-    base_cursor_skip(c, 2);
-    BASE_ENSURE(base_cursor_is_ok(c), malformed(f->type, "shorter than its head"));
+    struct base_cursor c = behind_flags(data, len);
+    f->code = base_cursor_get_u16(&c);
+    f->text_len = base_cursor_get_u16(&c);
+    base_cursor_skip(&c, 2);
+    BASE_ENSURE(base_cursor_is_ok(&c), malformed(f->type, "shorter than its head"));
     if (f->code > CODE_MAX) {
         f->code = SNAP_UNKNOWN;
     }
-    return get_text(c, text_len, f);
+    return get_text(data, len, c.pos, f);
 }
 
 /* Gets a frame of its type, of which type and flags are set. */
