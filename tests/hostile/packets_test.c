@@ -37,12 +37,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    world_fini(*state);
-    return 0;
-}
-
 static void start_bad_host(const struct world *world, int host, const char *kind,
                            struct child *child)
 {
@@ -159,9 +153,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(random_cut_replayed_and_mutated_packets_cost_no_call,
-                                        set_up, tear_down),
+                                        set_up, world_tear_down),
         cmocka_unit_test_setup_teardown(forged_packets_break_connections_at_most, set_up,
-                                        tear_down),
+                                        world_tear_down),
     };
     seconds = argc > 1 ? argv[1] : seconds;
     int skip = world_skip();

@@ -17,20 +17,6 @@
 
 static const char *seconds = "3";
 
-static int set_up(void **state)
-{
-    static struct world world;
-    world_init(&world, true);
-    *state = &world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_fini(*state);
-    return 0;
-}
-
 static void start_scribbler(const struct world *world, int host, struct child *child)
 {
     char env[256];
@@ -89,8 +75,8 @@ static void who_scribbles_over_shared_memory_harms_only_itself(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(who_scribbles_over_shared_memory_harms_only_itself, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_scribbles_over_shared_memory_harms_only_itself,
+                                        world_set_up, world_tear_down),
     };
     seconds = argc > 1 ? argv[1] : seconds;
     int skip = world_skip();

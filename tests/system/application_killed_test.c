@@ -29,12 +29,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    world_fini(*state);
-    return 0;
-}
-
 struct gone_wait {
     const struct world *world;
     int host;
@@ -127,9 +121,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_client_killed_at_any_moment_is_gone_and_others_go_on,
-                                        set_up, tear_down),
+                                        set_up, world_tear_down),
         cmocka_unit_test_setup_teardown(
-            a_server_killed_under_load_makes_its_clients_calls_unavailable, set_up, tear_down),
+            a_server_killed_under_load_makes_its_clients_calls_unavailable, set_up,
+            world_tear_down),
     };
     int skip = world_skip();
     return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,20 +22,6 @@ enum {
 
 static uint64_t seed = 1;
 
-static int set_up(void **state)
-{
-    static struct world world;
-    world_init(&world, true);
-    *state = &world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_fini(*state);
-    return 0;
-}
-
 struct pony_wait {
     const struct world_client *client;
     uint64_t by_pony;
@@ -126,7 +112,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(snapd_restarted_twenty_times_loses_no_call_and_doubles_none,
-                                        set_up, tear_down),
+                                        world_set_up, world_tear_down),
     };
     seed = argc > 1 ? strtoull(argv[1], NULL, 0) : seed;
     int skip = world_skip();

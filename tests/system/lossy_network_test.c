@@ -11,20 +11,6 @@
 
 #include <string.h>
 
-static int set_up(void **state)
-{
-    static struct world world;
-    world_init(&world, true);
-    *state = &world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_fini(*state);
-    return 0;
-}
-
 /** How often the fault device did something. */
 static uint64_t faults(const struct world *world, int host, const char *counter)
 {
@@ -101,14 +87,14 @@ static void with_several_engines_at_each_host_all_calls_end_well(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(with_1_percent_of_faults_all_calls_end_well, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(with_10_percent_of_faults_all_calls_end_well, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(with_30_percent_of_faults_all_calls_end_well, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(with_1_percent_of_faults_all_calls_end_well, world_set_up,
+                                        world_tear_down),
+        cmocka_unit_test_setup_teardown(with_10_percent_of_faults_all_calls_end_well, world_set_up,
+                                        world_tear_down),
+        cmocka_unit_test_setup_teardown(with_30_percent_of_faults_all_calls_end_well, world_set_up,
+                                        world_tear_down),
         cmocka_unit_test_setup_teardown(with_several_engines_at_each_host_all_calls_end_well,
-                                        set_up, tear_down),
+                                        world_set_up, world_tear_down),
     };
     int skip = world_skip();
     return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,20 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int set_up(void **state)
-{
-    static struct world world;
-    world_init(&world, true);
-    *state = &world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_fini(*state);
-    return 0;
-}
-
 /* `key` 0: mode plain. */
 static void set_security(struct world *world, int host, int key)
 {
@@ -95,10 +81,11 @@ static void hosts_with_different_keys_meet_over_tcp_until_they_are_the_same(void
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_secured_host_and_a_plain_one_meet_over_tcp, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_secured_host_and_a_plain_one_meet_over_tcp, world_set_up,
+                                        world_tear_down),
         cmocka_unit_test_setup_teardown(
-            hosts_with_different_keys_meet_over_tcp_until_they_are_the_same, set_up, tear_down),
+            hosts_with_different_keys_meet_over_tcp_until_they_are_the_same, world_set_up,
+            world_tear_down),
     };
     int skip = world_skip();
     return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,20 +9,6 @@
 
 #include <string.h>
 
-static int set_up(void **state)
-{
-    static struct world world;
-    world_init(&world, true);
-    *state = &world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_fini(*state);
-    return 0;
-}
-
 static void without_a_snapd_every_call_goes_over_tcp_and_is_right(void **state)
 {
     struct world *world = *state;
@@ -43,7 +29,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(without_a_snapd_every_call_goes_over_tcp_and_is_right,
-                                        set_up, tear_down),
+                                        world_set_up, world_tear_down),
     };
     int skip = world_skip();
     return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);

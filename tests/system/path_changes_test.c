@@ -26,20 +26,6 @@ enum {
     HEADERS_V6 = 48 /* what mtu = auto leaves room for */
 };
 
-static int set_up(void **state)
-{
-    static struct world world;
-    world_init(&world, true);
-    *state = &world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_fini(*state);
-    return 0;
-}
-
 static void set_mtu(const struct world *world, int host, int mtu)
 {
     assert_true(hosts_set_mtu(&world->hosts, host, mtu));
@@ -232,12 +218,12 @@ static void a_claim_that_the_path_is_narrow_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_wire_that_swallows_large_packets_loses_no_call, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_wire_that_swallows_large_packets_loses_no_call,
+                                        world_set_up, world_tear_down),
         cmocka_unit_test_setup_teardown(a_wire_whose_ends_become_narrow_carries_whole_packets,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_claim_that_the_path_is_narrow_changes_nothing, set_up,
-                                        tear_down),
+                                        world_set_up, world_tear_down),
+        cmocka_unit_test_setup_teardown(a_claim_that_the_path_is_narrow_changes_nothing,
+                                        world_set_up, world_tear_down),
     };
     int skip = world_skip();
     return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,20 +11,6 @@
 
 #include <string.h>
 
-static int set_up(void **state)
-{
-    static struct world world;
-    world_init(&world, true);
-    *state = &world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    world_fini(*state);
-    return 0;
-}
-
 struct expectation {
     const struct world *world;
     int host;
@@ -85,8 +71,8 @@ static void calls_go_on_when_the_path_of_one_port_is_broken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(calls_go_on_when_the_path_of_one_port_is_broken, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(calls_go_on_when_the_path_of_one_port_is_broken,
+                                        world_set_up, world_tear_down),
     };
     int skip = world_skip();
     return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,20 @@ void world_fini(struct world *world)
     }
 }
 
+int world_set_up(void **state)
+{
+    static struct world world;
+    world_init(&world, true);
+    *state = &world;
+    return 0;
+}
+
+int world_tear_down(void **state)
+{
+    world_fini(*state);
+    return 0;
+}
+
 /* ---- waiting ---- */
 
 bool world_until(bool (*is_true)(void *arg), void *arg, uint64_t timeout_ms)

@@ -66,6 +66,10 @@ void world_init(struct world *world, bool has_hosts);
  *  have written to a log. */
 void world_fini(struct world *world);
 
+/** For cmocka: each test case has a world of two hosts as its state. */
+int world_set_up(void **state);
+int world_tear_down(void **state);
+
 /** Are flows secured with a cluster key? (SYSTEM_SECURITY=psk) */
 bool world_is_secured(void);
 
