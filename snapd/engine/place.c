@@ -26,9 +26,10 @@ enum base_err snapd_place_check(uint32_t cpu)
     cpu_set_t set;
     if (cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof(set), &set) != 0 ||
         !CPU_ISSET(cpu, &set)) {
-        base_error_note("[engine] cpus: snapd may not run on processor %u; taskset -cp %d says on "
-                        "which",
-                        cpu, (int)getpid());
+        base_error_note(
+            "[engine] cpus: snapd may not run on processor %u; 'taskset -cp $$' says on "
+            "which, in the shell that starts it",
+            cpu);
         return BASE_E_INVALID;
     }
     return BASE_OK;
