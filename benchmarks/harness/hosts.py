@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts, and the processes on them.
 
-A World starts processes, each in a session of its own, on this host or in one of two network namespaces
-that it made; it ends what it started, by process id, however the run ends. Should the program itself be
+A World starts processes on this host or in one of two network namespaces that it made; it ends what it
+started, by process id, however the run ends. They are process groups, so that an interrupt reaches only
+the program itself, but of one session: the kernel weighs sessions against each other (autogroup), and
+sched_yield() hands a core over only within one. Should the program itself be
 killed, the kernel ends its children, and the next run removes its namespaces.
 """
 import ctypes
@@ -51,7 +53,7 @@ class World:
         self.setup, self.mtu = setup, mtu
         self.is_two = setup == "two-host"
         self.processes = {}  # name: Popen
-        self.has_one_core = False  # what starts now shares core 0, unless there are two hosts
+        self.has_one_core = False  # what starts now on a single host shares core 0
         self.names = {}  # "a", "b": namespace
         self.work = tempfile.mkdtemp(prefix=f"{PREFIX}.")
 
@@ -106,10 +108,18 @@ class World:
             probe.bind(("127.0.0.1", 0))
             return probe.getsockname()[1]
 
+    def core(self, side):
+        """The only core that what starts now on that host may use; None: all of them. Each of two hosts
+        has one, so that neither takes what is the other's."""
+        if self.is_two and os.cpu_count() > 1:
+            return "ab".index(side)
+        return 0 if self.has_one_core else None
+
     def command(self, side, arguments):
-        """The same on that host. ip-netns execs, so the process id is the program's."""
-        if self.has_one_core and not self.is_two:
-            arguments = ["taskset", "-c", "0", *arguments]
+        """The same on that host. ip-netns and taskset exec, so the process id is the program's."""
+        core = self.core(side)
+        if core is not None:
+            arguments = ["taskset", "-c", str(core), *arguments]
         if self.is_two:
             return ["ip", "netns", "exec", self.names[side], *arguments]
         return list(arguments)
@@ -129,7 +139,7 @@ class World:
             # pylint: disable=subprocess-popen-preexec-fn
             process = subprocess.Popen(
                 self.command(side, arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self.environment(side, environment), start_new_session=True,
+                env=self.environment(side, environment), process_group=0,
                 preexec_fn=_die_with_parent)
         self.processes[name] = process
         return process

@@ -13,8 +13,8 @@ POLICIES = ("pony-spin", "pony-block", "tcp-spin", "tcp-block")
 
 # Tests whose result is a rate per core: everything of a single host runs on one core. With a core to
 # spare, a system that spins there and one that sleeps could not be compared, and where the kernel puts
-# the processes would count for more than what they do. Two hosts fill both cores. The same for every
-# system.
+# the processes would count for more than what they do. Two hosts have a core each in every test
+# (hosts.World.core). The same for every system.
 PER_CORE = ("rpc_rate", "rpc_bw", "scale")
 
 
