@@ -206,6 +206,17 @@ void snapi_call_end_unavailable(struct snapi_call *call, const char *what)
     snapi_call_end(call, &status, NULL);
 }
 
+void snapi_call_give_up(struct snapi_call *call, const struct snap_status *status)
+{
+    struct snap_channel *channel = call->channel;
+    bool was_waiting = call->state == SNAPI_CALL_WAITING;
+    snapi_call_end(call, status, NULL);
+    if (was_waiting) {
+        snapi_path_send_blocked(&channel->pony);
+        snapi_path_send_blocked(&channel->tcp);
+    }
+}
+
 static void on_deadline(struct base_timer *timer, uint64_t now_ns)
 {
     struct snapi_call *call = base_container_of(timer, struct snapi_call, deadline);
@@ -221,7 +232,7 @@ static void on_deadline(struct base_timer *timer, uint64_t now_ns)
                                  "%s could not be reached within %" PRIu64 " ms: %s",
                                  channel->target.text, ms, snapi_channel_trouble(channel));
     }
-    snapi_call_end(call, &status, NULL);
+    snapi_call_give_up(call, &status);
 }
 
 /* ---- waiting ---- */
@@ -290,10 +301,7 @@ void snapi_call_dispatch(struct snapi_call *call)
         }
         return;
     }
-    if (path->is_full || !base_list_is_empty(&path->blocked)) {
-        let_wait(call, &path->blocked);
-    } else if (!snapi_call_send(call, path)) {
-        path->is_full = true;
+    if (path->is_full || !base_list_is_empty(&path->blocked) || !snapi_call_send(call, path)) {
         let_wait(call, &path->blocked);
     }
 }
@@ -438,7 +446,8 @@ bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
     struct snapi_tx tx;
     enum base_err err = path->conn->ops->begin(path->conn, snapi_frame_size(&frame), &tx);
     if (err == BASE_AGAIN || err == BASE_E_CLOSED) {
-        return false; /* closed: on_closed follows and takes what is blocked away */
+        path->is_full = true; /* closed: on_closed follows and takes what is blocked away */
+        return false;
     }
     if (err != BASE_OK) {
         struct snap_status status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "request");

@@ -101,6 +101,10 @@ bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args
 void snapi_call_end(struct snapi_call *call, const struct snap_status *status,
                     ProtobufCMessage *response);
 
+/** Ends a call because its time is up or its caller does not want it any more. Where it waited for
+ *  the server's HELLO, what waited behind it is sent. */
+void snapi_call_give_up(struct snapi_call *call, const struct snap_status *status);
+
 /** Ends a call in the transport's name: UNAVAILABLE with what is known about having run. */
 void snapi_call_end_unavailable(struct snapi_call *call, const char *what);
 
@@ -118,7 +122,8 @@ void snapi_call_requeue(struct snapi_call *call, const uint8_t *data, size_t len
 /** The server's answer. */
 void snapi_call_on_response(struct snapi_call *call, const struct snapi_frame *frame);
 
-/** Sends the call over `path`. False: no room there now; the call is unchanged. */
+/** Sends the call over `path`. False: the call is unchanged; there is no room now (path->is_full),
+ *  or it has to wait for the server's HELLO (PR-26). */
 bool snapi_call_send(struct snapi_call *call, struct snapi_path *path);
 
 /** Runs the callbacks of calls that ended outside of an iteration. */

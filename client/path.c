@@ -81,7 +81,6 @@ static void learn_limit(struct snapi_path *path, uint64_t max_body)
     path->max_body = max_body != 0 ? max_body : UINT64_MAX;
     if (!path->has_hello) {
         path->has_hello = true;
-        path->is_full = false;
         snapi_path_send_blocked(path);
     }
 }
@@ -382,7 +381,8 @@ bool snapi_path_is_ready(const struct snapi_path *path)
 void snapi_path_send_blocked(struct snapi_path *path)
 {
     while (path->state == SNAPI_PATH_UP && !path->is_full && !base_list_is_empty(&path->blocked)) {
-        struct snapi_call *call = base_list_entry(path->blocked.next, struct snapi_call, link);
-        path->is_full = !snapi_call_send(call, path);
+        if (!snapi_call_send(base_list_entry(path->blocked.next, struct snapi_call, link), path)) {
+            return;
+        }
     }
 }

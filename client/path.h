@@ -38,7 +38,8 @@ struct snapi_path {
     struct snapi_conn *conn;  /**< CONNECTING, UP */
     uint64_t max_body;        /**< what may be sent now: what HELLO says the server takes */
     struct base_list sent;    /**< calls in flight here */
-    struct base_list blocked; /**< calls chosen for here, waiting for room */
+    struct base_list blocked; /**< calls chosen for here, waiting for room, or, the first and so the
+                                   others, for HELLO */
     uint8_t state;            /**< enum snapi_path_state */
     uint8_t kind;             /**< enum snap_transport */
     bool has_hello;           /**< until then longer requests wait. PR-26 */
@@ -73,7 +74,7 @@ void snapi_path_set_address(struct snapi_path *path, const char *address);
 /** Whether new calls may be given to it. */
 bool snapi_path_is_ready(const struct snapi_path *path);
 
-/** Room came, or the path came up: sends what is blocked. */
+/** Room came, or HELLO, or the first that was blocked is gone: sends what is blocked. */
 void snapi_path_send_blocked(struct snapi_path *path);
 
 /** Tells the server that nobody waits for this call any more. Best effort. */

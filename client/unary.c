@@ -274,7 +274,7 @@ static void cancel_now(struct snap_channel *channel, uint64_t id)
         SNAP_CANCELLED, SNAP_ORIGIN_LOCAL,
         was_sent || call->may_have_run ? SNAP_RAN_MAYBE : SNAP_RAN_NO, "the caller cancelled it");
     channel->is_beginning = true; /* the callback must not run within the application's call */
-    snapi_call_end(call, &status, NULL);
+    snapi_call_give_up(call, &status);
     channel->is_beginning = false;
 }
 

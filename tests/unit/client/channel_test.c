@@ -238,14 +238,21 @@ static void say_hello(struct snap_loop *l, void *arg)
 }
 
 /* A request whose body has so many bytes. */
-static void start_long(struct outcome *outcome, size_t body_len)
+static struct snap_call_id start_long_with(struct outcome *outcome, size_t body_len,
+                                           const struct snap_call_options *options)
 {
     static uint8_t zeros[1 << 18];
     Snaptest__Ping request = SNAPTEST__PING__INIT;
     request.payload = (ProtobufCBinaryData){.data = zeros, .len = body_len - 4}; /* tag, length */
     assert_int_equal(protobuf_c_message_get_packed_size(&request.base), body_len);
-    snap_channel_start(channel, &method, &request.base, NULL, (snap_any_fn *)on_done, outcome);
     outcome->n_started++;
+    return snap_channel_start(channel, &method, &request.base, options, (snap_any_fn *)on_done,
+                              outcome);
+}
+
+static struct snap_call_id start_long(struct outcome *outcome, size_t body_len)
+{
+    return start_long_with(outcome, body_len, NULL);
 }
 
 /* PR-26 */
@@ -267,6 +274,72 @@ static void before_hello_only_short_requests_are_sent(void **state)
     POLL_UNTIL(outcome.n_ended == 3);
     assert_int_equal(outcome.last.status.code, SNAP_OK);
     assert_int_equal(peer.n_requests, 3);
+}
+
+/* A long request at the head waits for the HELLO, and short ones behind it. */
+static struct snap_call_id start_behind_a_long_one(struct outcome *long_one, struct outcome *behind,
+                                                   const struct snap_call_options *options)
+{
+    assert_ok(call(1, NULL)); /* connected */
+    struct snap_call_id id = start_long_with(long_one, SNAPI_BODY_BEFORE_HELLO + 1, options);
+    start(behind, NULL);
+    start(behind, NULL);
+    snap_loop_poll(loop, 0);
+    assert_int_equal(peer.n_requests, 1);
+    return id;
+}
+
+/* PR-26 */
+static void what_is_behind_a_call_that_waits_for_hello_goes_on_at_its_deadline(void **state)
+{
+    (void)state;
+    struct outcome long_one = {0};
+    struct outcome behind = {0};
+    struct snap_call_options options = SNAP_CALL_OPTIONS_INIT;
+    options.timeout_us = 20000;
+    start_behind_a_long_one(&long_one, &behind, &options);
+    POLL_UNTIL(long_one.n_ended == 1);
+    assert_int_equal(long_one.last.status.code, SNAP_DEADLINE_EXCEEDED);
+    assert_int_equal(long_one.last.status.ran, SNAP_RAN_NO);
+    POLL_UNTIL(behind.n_ended == 2);
+    assert_int_equal(behind.last.status.code, SNAP_OK);
+    assert_int_equal(peer.n_requests, 3);
+    assert_ok(call(4, NULL));
+    assert_int_equal(channel->waiting_bytes, 0);
+}
+
+/* PR-26 */
+static void what_is_behind_a_call_that_waits_for_hello_goes_on_when_it_is_cancelled(void **state)
+{
+    (void)state;
+    struct outcome long_one = {0};
+    struct outcome behind = {0};
+    struct snap_call_id id = start_behind_a_long_one(&long_one, &behind, NULL);
+    snap_channel_cancel(channel, id);
+    assert_int_equal(long_one.n_ended + behind.n_ended, 0);
+    POLL_UNTIL(long_one.n_ended == 1 && behind.n_ended == 2);
+    assert_int_equal(long_one.last.status.code, SNAP_CANCELLED);
+    assert_int_equal(behind.last.status.code, SNAP_OK);
+    assert_int_equal(peer.n_requests, 3);
+}
+
+/* HELLO makes no room. */
+static void calls_that_waited_for_hello_and_room_wait_for_both(void **state)
+{
+    (void)state;
+    struct outcome long_one = {0};
+    struct outcome behind = {0};
+    uint64_t limit = 1 << 20;
+    start_behind_a_long_one(&long_one, &behind, NULL);
+    snapi_loop_exec(loop, say_hello, &limit); /* sent before there is no room */
+    fake_set_again(SNAP_TRANSPORT_TCP, true);
+    POLL_UNTIL(channel->tcp.has_hello);
+    assert_int_equal(long_one.n_ended + behind.n_ended, 0);
+    assert_int_equal(peer.n_requests, 1);
+    fake_set_again(SNAP_TRANSPORT_TCP, false);
+    POLL_UNTIL(long_one.n_ended == 1 && behind.n_ended == 2);
+    assert_int_equal(long_one.last.status.code, SNAP_OK);
+    assert_int_equal(behind.last.status.code, SNAP_OK);
 }
 
 /* PR-25, PR-26: the connection stays. */
@@ -700,6 +773,9 @@ int main(void)
         TCP_TEST(a_callback_never_runs_within_start),
         TCP_TEST(a_request_over_the_limit_is_refused_through_the_callback),
         MUTE_TEST(before_hello_only_short_requests_are_sent),
+        MUTE_TEST(what_is_behind_a_call_that_waits_for_hello_goes_on_at_its_deadline),
+        MUTE_TEST(what_is_behind_a_call_that_waits_for_hello_goes_on_when_it_is_cancelled),
+        MUTE_TEST(calls_that_waited_for_hello_and_room_wait_for_both),
         MUTE_TEST(a_request_over_the_servers_limit_ends_alone),
         TCP_TEST(a_deadline_ends_a_call_that_nobody_answers),
         TCP_TEST(a_deadline_ends_a_call_that_finds_no_server),
