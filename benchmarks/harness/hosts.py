@@ -158,6 +158,15 @@ class World:
                 raise Failed(f"{name} did not start: {last_line(self.output(name))}")
             time.sleep(0.02)
 
+    def listens(self, name, port):
+        """Whether somebody listens at that TCP port on the host of the process."""
+        local = re.compile(rf"^\s*\d+: [0-9A-F]+:{int(port):04X} [0-9A-F]+:0000 0A ", re.MULTILINE)
+        for table in ("tcp", "tcp6"):
+            with open(f"/proc/{self.processes[name].pid}/net/{table}", encoding="ascii") as lines:
+                if local.search(lines.read()):
+                    return True
+        return False
+
     def wait(self, name, seconds):
         """Waits for the end of a process; returns its output."""
         process = self.processes[name]

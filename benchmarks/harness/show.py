@@ -16,7 +16,7 @@ HEADINGS = {
     "memory": "growth per connection",
 }
 NOTES = (
-    "same-host, rpc_rate and rpc_bw: every system's processes share one core (see Affinity)",
+    "two-host: a core for each host; same-host, rpc_rate, rpc_bw and scale: one core (see Affinity)",
     "ucx: `ucx_perftest`, active messages; half round trips, doubled here; `rpc_bw` goes one way, without requests",
     "libfabric: `fi_pingpong`; half round trips, doubled here; a mean, as it prints no percentiles",
     "nanomsg: large replies one at a time per connection, as its REP socket drops what does not fit",

@@ -29,6 +29,7 @@ cipher = {cipher}
 """
 CIPHERS = {"aes": "aes-128-gcm", "chacha": "chacha20-poly1305"}
 SPINS = {"spin": ("always", "spin"), "block": ("never", "sleep"), "": ("default", "adaptive")}
+READY_AFTER_SECONDS = 0.3
 # One thread of UCX or libfabric that spins without yielding, on two cores with a colleague: give time.
 STARTUP_SECONDS = 20
 
@@ -127,6 +128,12 @@ def run_ours_or_peer(world, build, variant, system, timing):
     return result
 
 
+def wait_for_peer(world, port):
+    """ucx_perftest and fi_pingpong listen before they can be talked to, and do not say when."""
+    world.until("server", lambda: world.listens("server", port))
+    time.sleep(READY_AFTER_SECONDS)
+
+
 def run_ucx(world, variant, timing):
     """ucx_perftest, active messages. CPU is counted between two of its reports, past its warm-up."""
     seconds, warmup, _ = timing
@@ -135,7 +142,7 @@ def run_ucx(world, variant, timing):
     # Shared memory would reach from one namespace into the other: two hosts have only the network.
     tls = {"UCX_TLS": "tcp"} if world.is_two else {}
     world.start("server", world.server_side, ["ucx_perftest", "-p", port], tls)
-    time.sleep(0.3)
+    wait_for_peer(world, port)
     test = ["-t", "ucp_am_bw", "-O", str(variant.inflight)] if is_bw else ["-t", "ucp_am_lat"]
     world.start("client", "a", ["ucx_perftest", world.server_host, "-p", port, *test, "-v", "-s",
                                 str(variant.size), "-n", "100000000", "-w", "10"], tls)
@@ -162,6 +169,14 @@ def run_ucx(world, variant, timing):
     return {**result, "value": 1e6 / (2 * half_us), "unit": "calls/s", "rtt_p50_us": 2 * p50_us}
 
 
+def pingpong_us(output):
+    """us per transfer, half a round trip, in what fi_pingpong printed. Sizes are "64", "1k", "1.5m"."""
+    found = re.search(r"^[\d.]+[kmg]?\s.*\s([\d.]+)\s+[\d.]+\s*$", output, re.MULTILINE)
+    if not found:
+        raise Failed("fi_pingpong printed no result")
+    return float(found.group(1))
+
+
 def run_libfabric(world, variant, timing):
     """fi_pingpong, twice: to see how long one takes, then for as long as was asked for."""
     iterations, row, usage, elapsed = 100, None, None, 0
@@ -170,7 +185,7 @@ def run_libfabric(world, variant, timing):
         common = ["fi_pingpong", "-p", "tcp", "-e", "msg", "-d", world.device, "-S", str(variant.size),
                   "-I", str(iterations)]
         world.start("server", world.server_side, [*common, "-B", port])
-        time.sleep(0.3)
+        wait_for_peer(world, port)
         pids = {"server": world.processes["server"].pid}
         world.start("client", "a", [*common, "-P", port, world.server_host])
         pids["client"] = world.processes["client"].pid
@@ -182,10 +197,7 @@ def run_libfabric(world, variant, timing):
             time.sleep(0.01)
         output = world.wait("client", 1)
         world.end("server")
-        found = re.search(rf"^{variant.size}\s.*\s([\d.]+)\s+[\d.]+\s*$", output, re.MULTILINE)
-        if not found:
-            raise Failed("fi_pingpong printed no result")
-        row = float(found.group(1))  # us per transfer: half a round trip
+        row = pingpong_us(output)
         iterations = max(200, int(timing[0] * 1e6 / (2 * row)))
     # Its own time, without setting up, is what the rate is made of; CPU is that of the whole run.
     return {"value": 1e6 / (2 * row), "unit": "calls/s", "seconds": elapsed, "machine_cpu_s": usage[0],

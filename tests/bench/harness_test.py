@@ -4,6 +4,7 @@
 show. usage: harness_test.py BUILD_DIR"""
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "benchmarks"))
 # pylint: disable=wrong-import-position
-from harness import plan, results, show, systems, targets
+from harness import hosts, plan, results, show, systems, targets
 
 BUILD = ""
 ABOUT = {**results.machine(commit=False), "mode": "quick"}
@@ -134,6 +135,28 @@ class Figures(unittest.TestCase):
         self.assertEqual(systems.policy_of("pony-aes"), systems.policy_of("pony"))
         for v in plan.variants(plan.MODES["full"]):
             self.assertTrue(v.setup == "two-host" or not set(plan.SECURED) & set(v.systems))
+
+    def test_a_transfer_of_any_size_is_found_in_the_output_of_fi_pingpong(self):
+        head = "bytes   #sent   #ack     total       time     MB/sec    usec/xfer   Mxfers/sec\n"
+        for size in ("64", "1k", "1.5m"):
+            row = f"{size:8}100     =100     200k        0.93s      0.22       7.25       0.14\n"
+            self.assertAlmostEqual(systems.pingpong_us(head + row), 7.25)
+        with self.assertRaises(hosts.Failed):
+            systems.pingpong_us(head)
+
+    def test_each_of_two_hosts_has_a_core(self):
+        world = hosts.World("two-host", 1500)  # not entered: makes nothing but a folder
+        os.rmdir(world.work)
+        cores = [world.core(side) for side in "ab"]
+        self.assertEqual(cores, [0, 1] if os.cpu_count() > 1 else [None, None])
+
+    def test_a_listening_port_is_seen(self):
+        with hosts.World("same-host", plan.LO_MTU) as world, socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            world.start("idler", "a", ["sleep", "60"])
+            self.assertFalse(world.listens("idler", listener.getsockname()[1]))
+            listener.listen()
+            self.assertTrue(world.listens("idler", listener.getsockname()[1]))
 
     def test_docs_are_rewritten_between_the_markers_only(self):
         document = results.build([(1, variant(), "pony", raw(100))], ABOUT)
