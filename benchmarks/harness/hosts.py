@@ -19,6 +19,7 @@ import time
 
 PR_SET_PDEATHSIG = 1
 READY_SECONDS = 15
+POLL_SECONDS = 0.02
 PREFIX = "snaprpc-bench"
 
 
@@ -34,6 +35,7 @@ def _ip(*arguments):
     run = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if run.returncode != 0:
         raise Failed(f"ip {' '.join(arguments)}: {run.stderr.strip()}")
+    return run.stdout
 
 
 def remove_stale_hosts():
@@ -87,6 +89,13 @@ class World:
             _ip("-n", self.names[side], "addr", "add", f"10.213.0.{last}/24", "dev", "wire")
             _ip("-n", self.names[side], "link", "set", "lo", "up")
             _ip("-n", self.names[side], "link", "set", "wire", "up")
+        # The kernel says so up to a second later; until then UCX does not use the link.
+        deadline = time.monotonic() + READY_SECONDS
+        while not all(" state UP " in _ip("-n", name, "link", "show", "wire")
+                      for name in self.names.values()):
+            if time.monotonic() > deadline:
+                raise Failed("the link between the two hosts does not come up")
+            time.sleep(POLL_SECONDS)
 
     @property
     def server_side(self):
@@ -156,7 +165,7 @@ class World:
                 raise Failed(f"{name} ended: {last_line(self.output(name))}")
             if time.monotonic() > deadline:
                 raise Failed(f"{name} did not start: {last_line(self.output(name))}")
-            time.sleep(0.02)
+            time.sleep(POLL_SECONDS)
 
     def listens(self, name, port):
         """Whether somebody listens at that TCP port on the host of the process."""
