@@ -8,11 +8,13 @@ enum {
     SLOT_BITS = 6
 };
 
-/* struct base_timer.place: idle, on the due list, handed out, or PLACE_SLOT + level * 64 + slot. */
+/* struct base_timer.place: idle, on the due list, handed out, in a queue, or PLACE_SLOT + level * 64 +
+ * slot. */
 enum {
     PLACE_IDLE,
     PLACE_DUE,
     PLACE_FIRED,
+    PLACE_QUEUE,
     PLACE_SLOT
 };
 
@@ -23,6 +25,9 @@ void base_wheel_init(struct base_wheel *wheel, uint64_t now_ns, uint64_t granula
     wheel->shift = (uint32_t)__builtin_ctz(base_ceil_pow2_u32((uint32_t)granularity_ns));
     wheel->tick = now_ns >> wheel->shift;
     base_list_init(&wheel->due);
+    for (uint32_t i = 0; i < BASE_WHEEL_QUEUES; i++) {
+        base_list_init(&wheel->queues[i]);
+    }
     for (uint32_t level = 0; level < BASE_WHEEL_LEVELS; level++) {
         for (uint32_t slot = 0; slot < BASE_WHEEL_SLOTS; slot++) {
             base_list_init(&wheel->slots[level][slot]);
@@ -38,7 +43,7 @@ void base_timer_init(struct base_timer *timer, base_timer_fn *fn)
 
 bool base_timer_is_armed(const struct base_timer *timer)
 {
-    return timer->place == PLACE_DUE || timer->place >= PLACE_SLOT;
+    return timer->place == PLACE_DUE || timer->place >= PLACE_QUEUE;
 }
 
 /* The first tick at which the deadline has passed: rounding up is what keeps a timer from firing
@@ -49,13 +54,34 @@ static uint64_t tick_of(const struct base_wheel *wheel, uint64_t deadline_ns)
     return (deadline_ns >> wheel->shift) + ((deadline_ns & below) != 0);
 }
 
-/* Hangs an unlinked timer where it belongs as seen from wheel->tick. */
+/* Appends an unlinked timer to a queue that ends before it; false when there is none. */
+static bool enqueue(struct base_wheel *wheel, struct base_timer *timer)
+{
+    for (uint32_t i = 0; i < BASE_WHEEL_QUEUES; i++) {
+        struct base_list *queue = &wheel->queues[i];
+        bool is_first = base_list_is_empty(queue);
+        if (is_first || base_list_entry(queue->prev, struct base_timer, link)->deadline_ns <=
+                            timer->deadline_ns) {
+            timer->place = PLACE_QUEUE;
+            base_list_add_tail(queue, &timer->link);
+            if (is_first) {
+                wheel->quiet_tick =
+                    base_min_u64(wheel->quiet_tick, tick_of(wheel, timer->deadline_ns));
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Hangs an unlinked timer into the slot, or the due list, where it belongs as seen from wheel->tick. */
 static void place(struct base_wheel *wheel, struct base_timer *timer)
 {
     uint64_t tick = tick_of(wheel, timer->deadline_ns);
     if (tick <= wheel->tick) {
         timer->place = PLACE_DUE;
         base_list_add_tail(&wheel->due, &timer->link);
+        wheel->quiet_tick = 0;
         return;
     }
     uint32_t level = (63 - (uint32_t)__builtin_clzll(tick ^ wheel->tick)) / SLOT_BITS;
@@ -63,6 +89,8 @@ static void place(struct base_wheel *wheel, struct base_timer *timer)
     timer->place = (uint16_t)(PLACE_SLOT + level * BASE_WHEEL_SLOTS + slot);
     base_list_add_tail(&wheel->slots[level][slot], &timer->link);
     wheel->used[level] |= UINT64_C(1) << slot;
+    uint64_t start = tick >> (level * SLOT_BITS) << (level * SLOT_BITS);
+    wheel->quiet_tick = base_min_u64(wheel->quiet_tick, start);
 }
 
 /* Takes an armed timer off its list. */
@@ -84,7 +112,9 @@ void base_wheel_add(struct base_wheel *wheel, struct base_timer *timer, uint64_t
     base_wheel_del(wheel, timer);
     timer->deadline_ns = deadline_ns;
     wheel->n_timers++;
-    place(wheel, timer);
+    if (!enqueue(wheel, timer)) {
+        place(wheel, timer);
+    }
 }
 
 void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer)
@@ -123,23 +153,58 @@ static bool next_slot(const struct base_wheel *wheel, uint64_t *start, uint32_t 
     return is_found;
 }
 
-/* Moves the clock to the next slot at or before `tick` and its first timer down or to the due
- * list. One timer per call keeps the work bounded. False when there is no such slot. */
+/* The earliest timer of the queues; NULL when they are empty. */
+static struct base_timer *first_queued(const struct base_wheel *wheel)
+{
+    struct base_timer *earliest = NULL;
+    for (uint32_t i = 0; i < BASE_WHEEL_QUEUES; i++) {
+        struct base_list *first = base_list_first(&wheel->queues[i]);
+        struct base_timer *timer =
+            first == NULL ? NULL : base_list_entry(first, struct base_timer, link);
+        if (timer != NULL && (earliest == NULL || timer->deadline_ns < earliest->deadline_ns)) {
+            earliest = timer;
+        }
+    }
+    return earliest;
+}
+
+/* What a wheel has to look at next: a queue's first timer, or the first one of a slot. */
+struct next {
+    uint64_t tick; /* when; UINT64_MAX when there is none */
+    struct base_timer *timer;
+};
+
+static struct next find_next(const struct base_wheel *wheel)
+{
+    struct next next = {.tick = UINT64_MAX, .timer = first_queued(wheel)};
+    if (next.timer != NULL) {
+        next.tick = tick_of(wheel, next.timer->deadline_ns);
+    }
+    uint64_t start = 0;
+    uint32_t level = 0;
+    if (next_slot(wheel, &start, &level) && (next.timer == NULL || start < next.tick)) {
+        uint32_t slot = (uint32_t)(start >> (level * SLOT_BITS)) % BASE_WHEEL_SLOTS;
+        struct base_list *first = base_list_first(&wheel->slots[level][slot]);
+        next.tick = start;
+        next.timer = base_list_entry(first, struct base_timer, link);
+    }
+    return next;
+}
+
+/* Moves the clock to what comes next, at or before `tick`, and that timer down or to the due list. One
+ * timer per call keeps the work bounded. False when nothing comes until then. */
 static bool step(struct base_wheel *wheel, uint64_t tick)
 {
     tick = base_max_u64(wheel->tick, tick);
-    uint64_t start = 0;
-    uint32_t level = 0;
-    if (!next_slot(wheel, &start, &level) || start > tick) {
+    struct next next = find_next(wheel);
+    if (next.timer == NULL || next.tick > tick) {
         wheel->tick = tick;
+        wheel->quiet_tick = next.tick;
         return false;
     }
-    wheel->tick = base_max_u64(wheel->tick, start);
-    uint32_t slot = (uint32_t)(start >> (level * SLOT_BITS)) % BASE_WHEEL_SLOTS;
-    struct base_list *first = base_list_first(&wheel->slots[level][slot]);
-    struct base_timer *timer = base_list_entry(first, struct base_timer, link);
-    unhang(wheel, timer);
-    place(wheel, timer);
+    wheel->tick = base_max_u64(wheel->tick, next.tick);
+    unhang(wheel, next.timer);
+    place(wheel, next.timer);
     return true;
 }
 
@@ -160,6 +225,17 @@ static struct base_timer *take_due(struct base_wheel *wheel, uint64_t tick, uint
     return timer;
 }
 
+/* As nearly always: one comparison tells that nothing is due, and the clock moves on. */
+static bool is_quiet(struct base_wheel *wheel, uint64_t now_ns)
+{
+    uint64_t tick = base_max_u64(wheel->tick, now_ns >> wheel->shift);
+    if (tick >= wheel->quiet_tick) {
+        return false;
+    }
+    wheel->tick = tick;
+    return true;
+}
+
 /* Every timer moves at most once per level before it fires; on average far less. */
 static uint32_t work_for(uint32_t max_n)
 {
@@ -169,6 +245,9 @@ static uint32_t work_for(uint32_t max_n)
 uint32_t base_wheel_advance(struct base_wheel *wheel, uint64_t now_ns, uint32_t max_n,
                             struct base_list *fired)
 {
+    if (is_quiet(wheel, now_ns)) {
+        return 0;
+    }
     uint32_t work = work_for(max_n);
     uint32_t n = 0;
     while (n < max_n) {
@@ -185,6 +264,9 @@ uint32_t base_wheel_advance(struct base_wheel *wheel, uint64_t now_ns, uint32_t 
 
 uint32_t base_wheel_run(struct base_wheel *wheel, uint64_t now_ns, uint32_t max_n)
 {
+    if (is_quiet(wheel, now_ns)) {
+        return 0;
+    }
     uint32_t work = work_for(max_n);
     uint32_t n = 0;
     while (n < max_n) {
@@ -203,10 +285,9 @@ uint64_t base_wheel_next_deadline_ns(const struct base_wheel *wheel)
     if (!base_list_is_empty(&wheel->due)) {
         return wheel->tick << wheel->shift;
     }
-    uint64_t start = 0;
-    uint32_t level = 0;
-    if (!next_slot(wheel, &start, &level)) {
+    struct next next = find_next(wheel);
+    if (next.timer == NULL || next.tick > UINT64_MAX >> wheel->shift) {
         return UINT64_MAX;
     }
-    return start > UINT64_MAX >> wheel->shift ? UINT64_MAX : start << wheel->shift;
+    return next.tick << wheel->shift;
 }

@@ -3,14 +3,18 @@
 #define BASE_WHEEL_H
 
 /**
- * Hierarchical timing wheel.
+ * Timers: a few queues in order of their deadlines, and a hierarchical timing wheel.
  *
- * Shape    11 levels of 64 slots over 64-bit ticks; a level is chosen by the highest digit (base
- *          64) in which deadline and present differ. A timer moves down at most once per level.
+ * Shape    a deadline that is not before the last one of a queue goes to that queue's end and stays
+ *          there: that is all where timeouts are of a few lengths, as those of calls are. The others
+ *          go to the wheel: 11 levels of 64 slots over 64-bit ticks; a level is chosen by the highest
+ *          digit (base 64) in which deadline and present differ. A timer moves down at most once per
+ *          level.
  * Holds    a timer never fires before its deadline; once advance() is called with a time that is
  *          at or past the deadline rounded up to the granularity, it fires (as far as max_n goes)
  * Units    ns since the start of the caller's clock; the granularity is a power of two of ns
- * Cost     add, del: O(1). advance: bounded by max_n. next_deadline_ns: one look per level.
+ * Cost     add, del: O(1). advance: one comparison when nothing can be due, else bounded by max_n.
+ *          next_deadline_ns: one look per queue and level.
  * Memory   the timers are the caller's; a wheel is about 11 KB; never allocates
  * Threads  one owner
  * Source   Varghese and Lauck, "Hashed and hierarchical timing wheels" (SOSP'87)
@@ -33,15 +37,18 @@ struct base_timer {
 
 enum {
     BASE_WHEEL_LEVELS = 11,
-    BASE_WHEEL_SLOTS = 64
+    BASE_WHEEL_SLOTS = 64,
+    BASE_WHEEL_QUEUES = 4
 };
 
 struct base_wheel {
-    uint64_t tick;  /**< all slots before this tick are empty */
-    uint32_t shift; /**< log2 of the granularity */
+    uint64_t tick;       /**< all slots before this tick are empty */
+    uint64_t quiet_tick; /**< before this tick nothing is due and no slot begins that has timers */
+    uint32_t shift;      /**< log2 of the granularity */
     uint32_t n_timers;
-    uint64_t used[BASE_WHEEL_LEVELS]; /**< bit per slot that has timers */
-    struct base_list due;             /**< reached, not yet handed out */
+    struct base_list queues[BASE_WHEEL_QUEUES]; /**< each in order of deadline_ns */
+    struct base_list due;                       /**< reached, not yet handed out */
+    uint64_t used[BASE_WHEEL_LEVELS];           /**< bit per slot that has timers */
     struct base_list slots[BASE_WHEEL_LEVELS][BASE_WHEEL_SLOTS];
 };
 

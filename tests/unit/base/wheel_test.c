@@ -6,6 +6,16 @@
 
 static struct base_wheel wheel;
 
+/* From here on deadlines before the end of time go to the wheel itself: each queue has a later one. */
+static void fill_queues(void)
+{
+    static struct base_timer far[BASE_WHEEL_QUEUES];
+    for (uint32_t i = 0; i < BASE_WHEEL_QUEUES; i++) {
+        far[i] = (struct base_timer){0};
+        base_wheel_add(&wheel, &far[i], UINT64_MAX - 1 - i);
+    }
+}
+
 static struct base_timer *take_fired(struct base_list *fired)
 {
     struct base_list *node = base_list_first(fired);
@@ -174,6 +184,7 @@ static void one_advance_does_bounded_work(void **state)
     struct base_list fired;
     base_list_init(&fired);
     base_wheel_init(&wheel, 0, 1);
+    fill_queues();
     for (size_t i = 0; i < N; i++) {
         timers[i] = (struct base_timer){0};
         base_wheel_add(&wheel, &timers[i], 4096 + 63); /* all in one slot of level 2 */
@@ -185,7 +196,94 @@ static void one_advance_does_bounded_work(void **state)
     base_wheel_add(&wheel, &timers[N - 1], 4096 + 10);
     base_wheel_del(&wheel, &timers[0]);
     assert_int_equal(fire_all(5000), N - 1);
-    assert_int_equal(wheel.n_timers, 0);
+    assert_int_equal(wheel.n_timers, BASE_WHEEL_QUEUES);
+}
+
+static void one_advance_takes_no_more_from_a_queue_than_it_may(void **state)
+{
+    (void)state;
+
+    enum {
+        N = 100
+    };
+    static struct base_timer timers[N];
+    struct base_list fired;
+    base_list_init(&fired);
+    base_wheel_init(&wheel, 0, 1);
+    for (size_t i = 0; i < N; i++) {
+        timers[i] = (struct base_timer){0};
+        base_wheel_add(&wheel, &timers[i], 10 + i / 50);
+    }
+    assert_int_equal(base_wheel_advance(&wheel, 10, N, &fired), 50);
+    assert_int_equal(base_wheel_next_deadline_ns(&wheel), 11);
+    assert_int_equal(base_wheel_advance(&wheel, 12, 7, &fired), 7);
+    assert_true(base_wheel_next_deadline_ns(&wheel) <= 12);
+    for (size_t i = 0; i < N; i++) {
+        base_wheel_del(&wheel, &timers[i]);
+    }
+    assert_true(base_list_is_empty(&fired));
+    assert_int_equal(base_wheel_next_deadline_ns(&wheel), UINT64_MAX);
+}
+
+/* Two timeouts in flight, the long ones and the short ones mixed, and now and then one in between. */
+static void mixed_timeouts_fire_in_order(void **state)
+{
+    (void)state;
+
+    enum {
+        N = 300
+    };
+    static struct base_timer timers[N];
+    struct base_list fired;
+    base_list_init(&fired);
+    base_wheel_init(&wheel, 0, 1);
+    for (uint64_t i = 0; i < N; i++) {
+        const uint64_t timeouts[] = {10000, 500, i % 7 * 1000};
+        timers[i] = (struct base_timer){0};
+        base_wheel_add(&wheel, &timers[i], i + timeouts[i % 3]);
+    }
+    uint64_t last_ns = 0;
+    uint32_t n = 0;
+    for (uint64_t now_ns = 0; now_ns < 11000; now_ns++) {
+        n += base_wheel_advance(&wheel, now_ns, N, &fired);
+        for (struct base_timer *timer; (timer = take_fired(&fired)) != NULL;) {
+            assert_true(timer->deadline_ns <= now_ns);
+            assert_true(timer->deadline_ns >= last_ns || now_ns < N);
+            last_ns = timer->deadline_ns;
+        }
+    }
+    assert_int_equal(n, N);
+}
+
+static void a_far_deadline_before_them_holds_nobody_up(void **state)
+{
+    (void)state;
+    struct base_timer far[BASE_WHEEL_QUEUES + 1] = {0};
+    struct base_timer near = {0};
+    base_wheel_init(&wheel, 0, 1);
+    for (uint64_t i = 0; i <= BASE_WHEEL_QUEUES; i++) {
+        base_wheel_add(&wheel, &far[i], 1000000 - i);
+        base_wheel_add(&wheel, &near, 100 + i);
+        assert_true(base_wheel_next_deadline_ns(&wheel) <= 100 + i);
+        base_wheel_del(&wheel, &near);
+    }
+    base_wheel_add(&wheel, &near, 100);
+    assert_int_equal(fire_all(99), 0);
+    assert_int_equal(fire_all(100), 1);
+    assert_int_equal(fire_all(1000000), BASE_WHEEL_QUEUES + 1);
+}
+
+static void a_timer_added_behind_the_clock_fires_whatever_the_time(void **state)
+{
+    (void)state;
+    struct base_timer far = {0};
+    struct base_timer past = {0};
+    base_wheel_init(&wheel, 0, 1);
+    base_wheel_add(&wheel, &far, 6000);
+    assert_int_equal(fire_all(5000), 0);
+    base_wheel_add(&wheel, &past, 3000);
+    assert_int_equal(fire_all(10), 1); /* time that goes back is ignored */
+    assert_true(base_timer_is_armed(&far));
 }
 
 static void time_that_goes_back_half_way_down_a_slot_is_ignored(void **state)
@@ -199,6 +297,7 @@ static void time_that_goes_back_half_way_down_a_slot_is_ignored(void **state)
     struct base_list fired;
     base_list_init(&fired);
     base_wheel_init(&wheel, 0, 1);
+    fill_queues();
     for (size_t i = 0; i < N; i++) {
         timers[i] = (struct base_timer){0};
         base_wheel_add(&wheel, &timers[i], 4096);
@@ -244,6 +343,7 @@ static void next_deadline_leads_to_the_timer(void **state)
     struct base_timer timer = {0};
     const uint64_t deadline = UINT64_C(7200) * 1000000000;
     base_wheel_init(&wheel, 99, 1);
+    fill_queues();
     base_wheel_add(&wheel, &timer, deadline);
     uint64_t now = 0;
     uint32_t n_wakeups = 0;
@@ -355,6 +455,10 @@ int main(void)
         cmocka_unit_test(a_fired_timer_can_be_taken_back_by_del),
         cmocka_unit_test(no_more_than_max_n_fire_at_once),
         cmocka_unit_test(one_advance_does_bounded_work),
+        cmocka_unit_test(one_advance_takes_no_more_from_a_queue_than_it_may),
+        cmocka_unit_test(mixed_timeouts_fire_in_order),
+        cmocka_unit_test(a_far_deadline_before_them_holds_nobody_up),
+        cmocka_unit_test(a_timer_added_behind_the_clock_fires_whatever_the_time),
         cmocka_unit_test(time_that_goes_back_half_way_down_a_slot_is_ignored),
         cmocka_unit_test(a_callback_may_rearm_its_timer),
         cmocka_unit_test(next_deadline_leads_to_the_timer),
