@@ -295,6 +295,65 @@ static void a_lie_costs_the_liar_only(void **state)
     }
 }
 
+static void expect_unsent(struct world_app *app, uint32_t conn, uint64_t tag)
+{
+    struct shm_completion cpl;
+    assert_true(world_send(app, conn, 0, 10, tag));
+    assert_true(world_expect(app, SHM_CPL_SENT, SECOND, &cpl));
+    assert_int_equal(cpl.tag, tag);
+    assert_int_equal(cpl.flags, SHM_CPL_UNSENT);
+}
+
+static void a_number_is_good_for_its_application_only(void **state)
+{
+    (void)state;
+    struct pair *pair = make_pair(true, NULL); /* both on one engine: one pool of connections */
+    connect_pair(pair);
+    uint32_t theirs = pair->server_conn;
+    expect_unsent(pair->client, theirs, 1);
+    expect_unsent(pair->client, theirs + 1, 2);
+    expect_unsent(pair->client, UINT32_MAX, 3);
+    expect_unsent(pair->client, SHM_CONN_ACCEPTED, 4);
+    expect_unsent(pair->server, 1, 5);
+    assert_true(world_close(pair->client, theirs, SHM_CLOSE_ABORT));
+    assert_true(world_send(pair->server, theirs, 0, 10, 6));
+    assert_int_equal(count_completions(pair->client, SHM_CPL_RECEIVED, 10 * MS), 1);
+    assert_false(pair->client->is_faulty);
+    assert_false(pair->server->is_faulty);
+    /* A number of the past names nobody, though its place may be taken again. */
+    assert_true(world_close(pair->client, 1, SHM_CLOSE_ABORT));
+    expect_closed(pair->server, theirs, SHM_REASON_ABORTED, 0);
+    assert_int_not_equal(connect_more(pair, 2), theirs);
+    expect_unsent(pair->server, theirs, 7);
+    free_pair(pair);
+}
+
+static void numbers_that_share_a_chain_are_told_apart(void **state)
+{
+    (void)state;
+
+    enum {
+        APART = 1 << 20
+    }; /* more than any table here has places */
+    struct pair *pair = make_pair(false, NULL);
+    struct shm_completion cpl;
+    connect_pair(pair);
+    for (uint32_t i = 1; i < 4; i++) {
+        (void)connect_more(pair, 1 + i * APART);
+    }
+    assert_true(world_close(pair->client, 1 + APART, SHM_CLOSE_ABORT));
+    assert_true(world_expect(pair->client, SHM_CPL_CLOSED, SECOND, &cpl));
+    assert_int_equal(cpl.conn, 1 + APART);
+    expect_unsent(pair->client, 1 + APART, 1);
+    for (uint32_t i = 0; i < 4; i++) {
+        if (i != 1) {
+            assert_true(world_send(pair->client, 1 + i * APART, 0, 10, i));
+        }
+    }
+    assert_int_equal(count_completions(pair->server, SHM_CPL_RECEIVED, 100 * MS), 3);
+    free_pair(pair);
+}
+
 static void a_message_may_end_where_the_region_ends(void **state)
 {
     (void)state;
@@ -354,6 +413,8 @@ int main(void)
         cmocka_unit_test(an_unlisten_that_crosses_a_refusal_is_no_lie),
         cmocka_unit_test(a_local_listener_is_for_this_snapd_only),
         cmocka_unit_test(a_lie_costs_the_liar_only),
+        cmocka_unit_test(a_number_is_good_for_its_application_only),
+        cmocka_unit_test(numbers_that_share_a_chain_are_told_apart),
         cmocka_unit_test(a_message_may_end_where_the_region_ends),
         cmocka_unit_test(cursors_that_lie_end_the_application),
         cmocka_unit_test(too_many_connections_are_refused),

@@ -223,36 +223,60 @@ enum base_err pony_app_reap(struct pony_app *app)
     return BASE_OK;
 }
 
+static bool is_ours(uint32_t shm_number)
+{
+    return (shm_number & SHM_CONN_ACCEPTED) != 0;
+}
+
+/* The pool index in a number that we chose: it needs no table. */
+static uint32_t index_of_ours(const struct pony_app *app, uint32_t shm_number)
+{
+    return shm_number & ((UINT32_C(1) << app->engine->conn_bits) - 1);
+}
+
+/* Applications number their connections from 1 on, so numbers that follow each other share a line of
+ * the table and no chain. One that chooses others waits longer itself, which no hash would prevent
+ * that is known. */
 static uint32_t *chain(const struct pony_app *app, uint32_t shm_number)
 {
-    return &app->numbers[(shm_number * 0x9e3779b1u >> 7) & app->numbers_mask];
+    return &app->numbers[shm_number & app->numbers_mask];
 }
 
 struct pony_conn *pony_app_find_conn(const struct pony_app *app, uint32_t shm_number)
 {
-    struct pony_conn *conn = base_pool_at(&app->engine->conns, *chain(app, shm_number));
+    const struct base_pool *conns = &app->engine->conns;
+    if (is_ours(shm_number)) {
+        struct pony_conn *conn = base_pool_at(conns, index_of_ours(app, shm_number));
+        bool is_it = conn != NULL && conn->app == app && conn->shm_number == shm_number;
+        return is_it ? conn : NULL;
+    }
+    struct pony_conn *conn = base_pool_at(conns, *chain(app, shm_number));
     while (conn != NULL && conn->shm_number != shm_number) {
-        conn = base_pool_at(&app->engine->conns, conn->hash_next);
+        conn = base_pool_at(conns, conn->hash_next);
     }
     return conn;
 }
 
 void pony_app_prefetch_conn(const struct pony_app *app, uint32_t shm_number)
 {
-    base_pool_prefetch(&app->engine->conns, *chain(app, shm_number), PONY_CONN_HOT_LINES);
+    uint32_t idx = is_ours(shm_number) ? index_of_ours(app, shm_number) : *chain(app, shm_number);
+    base_pool_prefetch(&app->engine->conns, idx, PONY_CONN_HOT_LINES);
 }
 
 void pony_app_add_conn(struct pony_app *app, struct pony_conn *conn)
 {
-    uint32_t *at = chain(app, conn->shm_number);
-    conn->hash_next = *at;
-    *at = base_pool_index(conn);
+    if (!is_ours(conn->shm_number)) {
+        uint32_t *at = chain(app, conn->shm_number);
+        conn->hash_next = *at;
+        *at = base_pool_index(conn);
+    }
     base_list_add_tail(&app->conns, &conn->app_link);
     app->n_conns++;
     app->info.conns++;
 }
 
-void pony_app_del_conn(struct pony_app *app, struct pony_conn *conn)
+/* Takes it out of its chain. */
+static void unchain(struct pony_app *app, const struct pony_conn *conn)
 {
     uint32_t idx = base_pool_index(conn);
     uint32_t *at = chain(app, conn->shm_number);
@@ -262,6 +286,13 @@ void pony_app_del_conn(struct pony_app *app, struct pony_conn *conn)
         at = &other->hash_next;
     }
     *at = conn->hash_next;
+}
+
+void pony_app_del_conn(struct pony_app *app, struct pony_conn *conn)
+{
+    if (!is_ours(conn->shm_number)) {
+        unchain(app, conn);
+    }
     base_list_del(&conn->app_link);
     app->n_conns--;
     app->info.conns--;

@@ -63,7 +63,8 @@ struct pony_app {
     struct base_list waiting; /**< large messages that wait for pages, first come first served */
 
     struct base_list conns, listeners;
-    uint32_t *numbers; /**< [numbers_mask + 1] pool indices of connections by shm_number, chained */
+    uint32_t *numbers; /**< [numbers_mask + 1] pool indices of connections that the application
+                            numbered, chained */
     uint32_t numbers_mask;
 
     struct base_list link;  /**< engine->apps */

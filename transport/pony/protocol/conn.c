@@ -2,6 +2,7 @@
 #include "transport/pony/protocol/conn.h"
 
 #include "base/assert.h"
+#include "base/lines.h"
 #include "transport/pony/protocol/state.h"
 
 static const char *const state_names[PONY_CONN_N_STATES] = {
@@ -279,6 +280,11 @@ void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg)
     msg->seq = msg->is_ordered ? conn->tx_seq[msg->stream % PONY_LANES]++ : msg->msg_no;
     conn->n_tx++;
     conn->sent_bytes += msg->len;
+    if (conn->peer != NULL) {
+        /* It is handed over when the commands of all applications are done: until then the other
+         * end is on its way from memory. */
+        base_prefetch_lines(conn->peer, PONY_CONN_HOT_LINES);
+    }
     enqueue(conn, msg);
     if (conn->state == PONY_CONN_OPEN) {
         pony_conn_wake_small(conn);

@@ -101,20 +101,21 @@ struct pony_conn {
     uint32_t tx_limit;           /**< credit that the peer granted in all, modulo 2^32 */
     uint32_t tx_used;            /**< charges of eager messages begun, modulo 2^32 */
     uint32_t tx_eager_max;
-    uint32_t n_tx;       /**< tx messages that exist */
-    uint64_t sent_msgs;  /**< begun; modulo 2^32 the number of the next one */
-    uint64_t sent_bytes; /**< of them */
+    uint32_t n_tx;          /**< tx messages that exist */
+    uint64_t sent_msgs;     /**< begun; modulo 2^32 the number of the next one */
+    struct pony_conn *peer; /**< local: the other end; NULL: remote, or gone */
 
     /* Line 2: receiving. */
     struct pony_credit credit;
     uint64_t received_msgs; /**< handed over */
     uint64_t received_bytes;
+    uint64_t sent_bytes;  /**< of messages begun */
     uint32_t n_peer_msgs; /**< how many the peer sent, modulo 2^32, if has_close */
-    uint32_t rx_rts_no;   /**< the next RTS whose turn it is */
-    uint32_t n_granted;
-    uint32_t n_asked; /**< messages in `asked` */
+    uint32_t n_asked;     /**< messages in `asked` */
 
     /* Large messages. */
+    uint32_t rx_rts_no; /**< the next RTS whose turn it is */
+    uint32_t n_granted;
     struct base_list blocked, rts, asked, granted;
     struct base_list large_link; /**< in the link's list of those with granted messages */
     struct base_list rx_msgs;    /**< all struct pony_rx_msg of it */
@@ -124,8 +125,7 @@ struct pony_conn {
     int32_t large_left; /**< bytes left of this turn in the large round */
 
     /* Life. */
-    struct pony_conn *peer; /**< local: the other end; NULL: remote, or gone */
-    uint32_t hash_next;     /**< in the application's table */
+    uint32_t hash_next; /**< in the application's table, if the application numbered it */
     struct base_list app_link, link_link;
     uint64_t expected_instance; /**< of the peer's snapd; 0: any */
     uint64_t service;
@@ -144,7 +144,7 @@ static_assert(sizeof(struct pony_conn) + BASE_POOL_HEADER_BYTES <= PONY_CONN_BYT
     (BASE_POOL_HEADER_BYTES + offsetof(struct pony_conn, field) == (size_t)(n)*BASE_CACHE_LINE)
 
 static_assert(PONY_CONN_BEGINS(eager, 1) && PONY_CONN_BEGINS(credit, 2) &&
-                  PONY_CONN_BEGINS(blocked, PONY_CONN_HOT_LINES),
+                  PONY_CONN_BEGINS(rx_rts_no, PONY_CONN_HOT_LINES),
               "a small message needs no other lines");
 
 /** A new connection of `app` (its credit is opened). NULL: a limit. */
