@@ -110,6 +110,13 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct snapi_server_con
 
 static void answer_submitted(struct snap_loop *loop, struct snapi_work *work);
 
+/* PR-25 */
+static size_t reply_limit(const struct snapi_server_conn *conn)
+{
+    size_t ours = snapi_loop_max_message(conn->server->loop);
+    return conn->max_body != 0 && conn->max_body < ours ? (size_t)conn->max_body : ours;
+}
+
 /* PR-11. All of it is set here, but for request, method, handler, and what says where it is linked. */
 static struct snap_server_call *make_call(struct snapi_server_conn *conn,
                                           const struct snapi_frame *frame)
@@ -129,10 +136,7 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     call->conn = conn;
     call->id = frame->id;
     call->transport = conn->kind;
-    call->max_message_bytes = snapi_loop_max_message(server->loop);
-    if (conn->max_body != 0 && conn->max_body < call->max_message_bytes) {
-        call->max_message_bytes = (size_t)conn->max_body;
-    }
+    call->max_message_bytes = reply_limit(conn);
     call->deadline_ns = UINT64_MAX;
     if (frame->timeout_us != 0 && frame->timeout_us < UINT64_MAX / BASE_NS_PER_US) {
         call->deadline_ns =
@@ -237,6 +241,18 @@ static void run_ready_later(struct snap_loop *loop, struct snapi_work *work)
     snapi_server_run_ready(base_container_of(work, struct snap_server, ready_work));
 }
 
+/* PR-20, PR-25: what they may answer is known only now. */
+void snapi_server_run_early(struct snapi_server_conn *conn)
+{
+    struct snap_server *server = conn->server;
+    base_list_foreach (it, &conn->calls) {
+        struct snap_server_call *call = base_list_entry(it, struct snap_server_call, conn_link);
+        call->max_message_bytes = reply_limit(conn);
+        base_list_add_tail(&server->ready, &call->ready);
+    }
+    snapi_server_run_ready(server);
+}
+
 /* A connection mostly asks for what it asked for last. NULL: nobody serves it. */
 static struct snapi_handler *find_handler(struct snapi_server_conn *conn,
                                           const struct snapi_frame *frame)
@@ -278,6 +294,9 @@ void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_
     if (call == NULL) {
         return;
     }
+    if (BASE_UNLIKELY(!conn->has_hello)) {
+        return; /* it waits for snapi_server_run_early() */
+    }
     if (must_wait(call)) {
         base_list_add_tail(&server->ready, &call->ready);
     } else {
@@ -307,6 +326,10 @@ void snapi_server_cancel_all(struct snapi_server_conn *conn)
         struct snap_server_call *call = base_list_entry(link, struct snap_server_call, conn_link);
         set_cancelled(call);
         unlink_from_conn(call);
+        bool has_waited_for_hello = call->request != NULL && !base_list_is_linked(&call->ready);
+        if (has_waited_for_hello) {
+            base_list_add_tail(&conn->server->ready, &call->ready);
+        }
     }
     if (!base_list_is_empty(&conn->server->ready)) {
         /* It may be the one whose on_writable was awaited. */
@@ -323,7 +346,7 @@ void snapi_server_orphan_calls(struct snap_server *server)
         uint64_t id = call->id;
         uint32_t live = SNAPI_CALL_LIVE;
         bool was_read = atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
-        bool is_ready = base_list_is_linked(&call->ready);
+        bool is_new = call->request != NULL;
         set_cancelled(call);
         unlink_from_conn(call);
         base_list_del(&call->link);
@@ -334,9 +357,9 @@ void snapi_server_orphan_calls(struct snap_server *server)
             server->n_calls--;
         }
         if (conn != NULL && was_read) {
-            send_error(conn, id, is_ready ? SNAPI_RESPONSE_NOT_RUN : 0, &status);
+            send_error(conn, id, is_new ? SNAPI_RESPONSE_NOT_RUN : 0, &status);
         }
-        if (is_ready) {
+        if (is_new) {
             snapi_arena_give_owned(call->arena); /* the application never saw it */
         }
     }

@@ -280,7 +280,7 @@ static void on_closed(void *arg, struct snapi_conn *transport_conn, const struct
 
 /* ---- what comes in ---- */
 
-/* PR-21: the highest version that both know; none is told with a reason. */
+/* PR-21: the highest version that both know; none is told with a reason. May free the connection. */
 static void on_hello(struct snapi_server_conn *conn, const struct snapi_frame *frame)
 {
     if (frame->version_min > SNAPI_RPC_VERSION_MAX || frame->version_max < SNAPI_RPC_VERSION_MIN) {
@@ -299,6 +299,7 @@ static void on_hello(struct snapi_server_conn *conn, const struct snapi_frame *f
     if (!conn->has_hello) {
         conn->has_hello = true;
         snapi_loop_timer_del(conn->server->loop, &conn->timer);
+        snapi_server_run_early(conn);
     }
 }
 

@@ -103,7 +103,7 @@ struct snap_server_call {
     struct snapi_server_conn *conn; /**< NULL: gone */
     const struct snap_method *method;
     struct snapi_handler *handler;
-    ProtobufCMessage *request;  /**< until the handler has it */
+    ProtobufCMessage *request;  /**< NULL: the handler has it */
     struct base_list link;      /**< of the server */
     struct base_list ready;     /**< in server->ready */
     struct base_list conn_link; /**< of the connection */
@@ -160,6 +160,9 @@ void snapi_server_conn_abort(struct snapi_server_conn *conn, const char *why);
 /** A REQUEST came. May free the connection. */
 void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame);
 void snapi_server_on_cancel(struct snapi_server_conn *conn, uint64_t id);
+
+/** The client's first HELLO is there: runs what overtook it. May free connections. */
+void snapi_server_run_early(struct snapi_server_conn *conn);
 
 /** Runs handlers that waited, as long as there is room for what they answer. May free connections. */
 void snapi_server_run_ready(struct snap_server *server);

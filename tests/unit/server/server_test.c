@@ -168,15 +168,20 @@ static void a_response_past_the_limit_is_named(void **state)
     expect_error(2, SNAP_RESOURCE_EXHAUSTED, true, "max_message_bytes 1000");
 }
 
+static void say_hello_with_limit(struct scripted *to, uint64_t max_body)
+{
+    const struct snapi_frame hello = {
+        .type = SNAPI_HELLO, .version_min = 1, .version_max = 1, .max_body = max_body};
+    scripted_send(to, &hello);
+}
+
 /* PR-25 */
 static void a_response_past_the_clients_limit_is_named(void **state)
 {
     (void)state;
     scripted_close(&client, &host);
     scripted_open(&client, &host, false);
-    const struct snapi_frame hello = {
-        .type = SNAPI_HELLO, .version_min = 1, .version_max = 1, .max_body = 500};
-    scripted_send(&client, &hello);
+    say_hello_with_limit(&client, 500);
     scripted_call(&client, "Big", 1, "497"); /* 3 bytes of tag and length */
     scripted_call(&client, "Big", 2, "498");
     host_settle(&host);
@@ -475,6 +480,79 @@ static void over_pony_a_call_may_overtake_hello(void **state)
     scripted_close(&pony, &host);
 }
 
+/* PR-20, PR-25: they come in over Pony, and the server waits for HELLO. */
+static void overtake_hello(struct scripted *pony)
+{
+    scripted_connect(pony, &host, SNAP_TRANSPORT_PONY, client.heard[0].text);
+    for (uint64_t id = 1; id <= 3; id++) {
+        scripted_call(pony, "Big", id, id == 1 ? "497" : "498"); /* 3 bytes of tag and length */
+    }
+    host_settle(&host);
+    assert_int_equal(host.n_run, 0);
+    assert_int_equal(host.server->n_calls, 3);
+}
+
+/* PR-25 */
+static void a_call_that_overtakes_hello_is_held_to_the_clients_limit(void **state)
+{
+    (void)state;
+    struct scripted pony;
+    overtake_hello(&pony);
+    say_hello_with_limit(&pony, 500);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 3);
+    assert_int_equal(scripted_response(&pony, 1)->frame.body_len, 500);
+    for (uint64_t id = 2; id <= 3; id++) {
+        const struct heard *h = scripted_response(&pony, id);
+        assert_int_equal(h->frame.code, SNAP_RESOURCE_EXHAUSTED);
+        assert_non_null(strstr(h->text, "max_message_bytes 500"));
+    }
+    assert_int_equal(host.server->n_calls, 0);
+    scripted_close(&pony, &host);
+}
+
+static void a_call_that_overtakes_hello_may_be_cancelled(void **state)
+{
+    (void)state;
+    struct scripted pony;
+    overtake_hello(&pony);
+    scripted_send(&pony, &(struct snapi_frame){.type = SNAPI_CANCEL, .id = 2});
+    host_settle(&host);
+    scripted_hello(&pony);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 2);
+    assert_null(scripted_find(&pony, SNAPI_RESPONSE, 2));
+    assert_int_equal(host.server->n_calls, 0);
+    scripted_close(&pony, &host);
+}
+
+static void what_overtakes_hello_goes_with_its_connection(void **state)
+{
+    (void)state;
+    struct scripted pony;
+    overtake_hello(&pony);
+    scripted_close(&pony, &host);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 0);
+    assert_int_equal(host.server->n_calls, 0);
+}
+
+static void a_server_that_stops_says_of_what_overtook_hello_that_it_did_not_run(void **state)
+{
+    (void)state;
+    struct scripted pony;
+    overtake_hello(&pony);
+    snapi_server_orphan_calls(host.server);
+    host_settle(&host);
+    for (uint64_t id = 1; id <= 3; id++) {
+        const struct heard *h = scripted_response(&pony, id);
+        assert_int_equal(h->frame.code, SNAP_UNAVAILABLE);
+        assert_int_equal(h->frame.flags, SNAPI_RESPONSE_NOT_RUN);
+    }
+    assert_int_equal(host.server->n_calls, 0);
+    scripted_close(&pony, &host);
+}
+
 /* PR-21 */
 static void no_version_in_common_is_told_with_a_reason(void **state)
 {
@@ -732,6 +810,10 @@ int main(void)
         CASE(a_client_that_does_not_say_hello_in_time_is_dropped),
         CASE(cancelling_what_is_not_in_flight_means_nothing),
         CASE(over_pony_a_call_may_overtake_hello),
+        CASE(a_call_that_overtakes_hello_is_held_to_the_clients_limit),
+        CASE(a_call_that_overtakes_hello_may_be_cancelled),
+        CASE(what_overtakes_hello_goes_with_its_connection),
+        CASE(a_server_that_stops_says_of_what_overtook_hello_that_it_did_not_run),
         CASE(no_version_in_common_is_told_with_a_reason),
         CASE(a_later_client_that_also_knows_our_version_is_served),
         CASE(a_ping_is_answered_with_its_token),
