@@ -190,7 +190,7 @@ static void on_open(void *arg, struct snapi_conn *conn)
                &(struct snapi_frame){.type = SNAPI_HELLO,
                                      .version_min = SNAPI_RPC_VERSION_MIN,
                                      .version_max = SNAPI_RPC_VERSION_MAX,
-                                     .max_body = snapi_loop_max_message(path->channel->loop)});
+                                     .max_body = snapi_loop_max_body(path->channel->loop, conn)});
     snapi_channel_log_choice(path->channel);
     snapi_channel_on_ready(path->channel);
 }

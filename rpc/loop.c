@@ -279,6 +279,14 @@ size_t snapi_loop_max_message(const struct snap_loop *loop)
     return loop->max_message_bytes;
 }
 
+size_t snapi_loop_max_body(const struct snap_loop *loop, const struct snapi_conn *conn)
+{
+    /* No metadata are sent (PR-6). */
+    const size_t head = SNAPI_FRAME_OVERHEAD_MAX - SNAPI_FRAME_META_MAX;
+    size_t carried = conn->ops->max_message(conn);
+    return base_min_size(loop->max_message_bytes, carried > head ? carried - head : 1);
+}
+
 const struct base_log *snapi_loop_log(const struct snap_loop *loop)
 {
     return &loop->log;

@@ -150,6 +150,10 @@ enum snap_transport snapi_loop_choice(const struct snap_loop *loop);
 /** The limit on one encoded message (without our frame around it). Any thread. */
 size_t snapi_loop_max_message(const struct snap_loop *loop);
 
+/** The longest body that may go over a connection, as far as we know: the limit on messages, or what
+ *  the transport carries where that is less. For HELLO (PR-25). Owner. */
+size_t snapi_loop_max_body(const struct snap_loop *loop, const struct snapi_conn *conn);
+
 /** Any thread. */
 const struct base_log *snapi_loop_log(const struct snap_loop *loop);
 

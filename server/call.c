@@ -110,13 +110,6 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct snapi_server_con
 
 static void answer_submitted(struct snap_loop *loop, struct snapi_work *work);
 
-/* PR-25 */
-static size_t reply_limit(const struct snapi_server_conn *conn)
-{
-    size_t ours = snapi_loop_max_message(conn->server->loop);
-    return conn->max_body != 0 && conn->max_body < ours ? (size_t)conn->max_body : ours;
-}
-
 /* PR-11. All of it is set here, but for request, method, handler, and what says where it is linked. */
 static struct snap_server_call *make_call(struct snapi_server_conn *conn,
                                           const struct snapi_frame *frame)
@@ -136,7 +129,7 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     call->conn = conn;
     call->id = frame->id;
     call->transport = conn->kind;
-    call->max_message_bytes = reply_limit(conn);
+    call->max_reply = conn->max_reply;
     call->deadline_ns = UINT64_MAX;
     if (frame->timeout_us != 0 && frame->timeout_us < UINT64_MAX / BASE_NS_PER_US) {
         call->deadline_ns =
@@ -247,7 +240,7 @@ void snapi_server_run_early(struct snapi_server_conn *conn)
     struct snap_server *server = conn->server;
     base_list_foreach (it, &conn->calls) {
         struct snap_server_call *call = base_list_entry(it, struct snap_server_call, conn_link);
-        call->max_message_bytes = reply_limit(conn);
+        call->max_reply = conn->max_reply;
         base_list_add_tail(&server->ready, &call->ready);
     }
     snapi_server_run_ready(server);
@@ -482,12 +475,12 @@ void snap_server_reply(struct snap_server_call *call, const ProtobufCMessage *re
     }
     struct snapi_outgoing out = {.message = response,
                                  .frame.body_len = snapi_message_size(response)};
-    if (out.frame.body_len > call->max_message_bytes) {
+    if (out.frame.body_len > call->max_reply) {
         snap_server_fail(
             call, SNAP_RESOURCE_EXHAUSTED,
-            "response of %zu bytes is longer than max_message_bytes %zu, the lesser of "
-            "the server's and the client's",
-            out.frame.body_len, call->max_message_bytes);
+            "response of %zu bytes is longer than max_message_bytes %zu, the least of the server's, "
+            "the client's and what the transport carries",
+            out.frame.body_len, call->max_reply);
         return;
     }
     answer(call, &out);

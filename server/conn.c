@@ -175,7 +175,7 @@ static void send_hello(struct snapi_server_conn *conn)
         .frame = {.type = SNAPI_HELLO,
                   .version_min = SNAPI_RPC_VERSION_MIN,
                   .version_max = SNAPI_RPC_VERSION_MAX,
-                  .max_body = snapi_loop_max_message(conn->server->loop),
+                  .max_body = snapi_loop_max_body(conn->server->loop, conn->conn),
                   .text = address,
                   .text_len = strlen(address)},
     };
@@ -295,7 +295,9 @@ static void on_hello(struct snapi_server_conn *conn, const struct snapi_frame *f
         }
         return;
     }
-    conn->max_body = frame->max_body;
+    size_t ours = snapi_loop_max_body(conn->server->loop, conn->conn);
+    conn->max_reply =
+        frame->max_body != 0 && frame->max_body < ours ? (size_t)frame->max_body : ours;
     if (!conn->has_hello) {
         conn->has_hello = true;
         snapi_loop_timer_del(conn->server->loop, &conn->timer);

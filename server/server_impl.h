@@ -69,7 +69,7 @@ struct snapi_server_conn {
     struct snap_server *server;
     struct snapi_conn *conn;
     struct snapi_handler *last_handler; /**< of the last request; NULL: none yet, or unknown */
-    uint64_t max_body;      /**< what the client takes, as its HELLO says; 0: not said */
+    size_t max_reply;       /**< bytes: the least of what we, the client and the transport take */
     struct base_list calls; /**< unanswered */
     size_t pending_bytes;
     uint8_t kind;      /**< enum snap_transport */
@@ -110,8 +110,8 @@ struct snap_server_call {
     struct snap_server_call *hash_next;
     struct snap_server_call **hash_at; /**< what points to it in its chain */
     uint64_t id;
-    uint64_t deadline_ns;     /**< UINT64_MAX: none */
-    size_t max_message_bytes; /**< of a response: the lesser of ours and the client's */
+    uint64_t deadline_ns; /**< UINT64_MAX: none */
+    size_t max_reply;     /**< the connection's */
     enum snap_transport transport;
     _Atomic uint32_t state;        /**< enum snapi_call_state */
     _Atomic uint32_t is_cancelled; /**< nobody will read the answer */

@@ -141,8 +141,11 @@ struct snapi_transport_ops {
                              enum snapi_traffic traffic, const struct snapi_conn_events *events,
                              void *arg, struct snapi_conn **conn);
 
+    /** The longest message that this connection carries either way: max_message_bytes, or what
+     *  snapd allows where that is less. From on_open or on_accept on. */
+    size_t (*max_message)(const struct snapi_conn *conn);
     /** Takes room for a message of `len` bytes. BASE_AGAIN: none now, on_writable follows;
-     *  BASE_E_LIMIT: longer than max_message_bytes; BASE_E_CLOSED: the connection is ending. */
+     *  BASE_E_LIMIT: longer than max_message(); BASE_E_CLOSED: the connection is ending. */
     enum base_err (*begin)(struct snapi_conn *conn, size_t len, struct snapi_tx *tx);
     /** Whether a long message begun now would leave soon. False: enough of them wait already, and
      *  on_writable follows; what is packed later is sent while it is still in the caches. Advice:

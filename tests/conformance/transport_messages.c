@@ -62,6 +62,8 @@ static void the_longest_message_arrives_and_one_more_byte_is_refused(struct rig 
 {
     struct rig_end *b;
     struct rig_end *a = rig_pair(rig, &b);
+    assert_int_equal(a->conn->ops->max_message(a->conn), RIG_MAX_MESSAGE_BYTES);
+    assert_int_equal(b->conn->ops->max_message(b->conn), RIG_MAX_MESSAGE_BYTES);
     rig_must_send(a, 5, RIG_MAX_MESSAGE_BYTES);
     rig_wait(rig, b->n_messages == 1);
     assert_int_equal(b->last_len, RIG_MAX_MESSAGE_BYTES);

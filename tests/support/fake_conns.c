@@ -193,10 +193,19 @@ enum base_err fake_connect(struct snapi_transport *transport, const char *addres
     return BASE_OK;
 }
 
+size_t fake_max_message(const struct snapi_conn *conn)
+{
+    const struct fake_transport *t = fake_conn_of(conn)->owner;
+    fake_lock();
+    size_t most = fake_net.max_message[t->kind];
+    fake_unlock();
+    return most != 0 ? most : t->max_message_bytes;
+}
+
 enum base_err fake_begin(struct snapi_conn *conn, size_t len, struct snapi_tx *tx)
 {
     struct fake_conn *c = fake_conn_of(conn);
-    BASE_ENSURE(len <= c->owner->max_message_bytes, BASE_E_LIMIT);
+    BASE_ENSURE(len <= fake_max_message(conn), BASE_E_LIMIT);
     fake_lock();
     bool is_dead = c->is_closing || c->is_broken || c->is_ended;
     bool is_again = fake_net.is_again[c->owner->kind];

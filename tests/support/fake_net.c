@@ -43,6 +43,7 @@ void fake_reset(void)
             fake_net.is_hung[i] = false;
         fake_net.state[i] = SNAPI_TRANSPORT_UP;
         fake_net.n_delivered[i] = 0;
+        fake_net.max_message[i] = 0;
     }
     memset(fake_net.remembered, 0, sizeof(fake_net.remembered));
     fake_unlock();
@@ -53,6 +54,13 @@ static void set(bool *flag, enum snap_transport kind, bool is_on)
     fake_lock();
     *flag = is_on;
     fake_wake_all(kind);
+    fake_unlock();
+}
+
+void fake_set_max_message(enum snap_transport kind, size_t bytes)
+{
+    fake_lock();
+    fake_net.max_message[kind] = bytes;
     fake_unlock();
 }
 

@@ -82,6 +82,7 @@ struct fake_lookup {
 struct fake_net {
     pthread_mutex_t lock;
     struct base_list transports;
+    size_t max_message[FAKE_KINDS]; /* 0: as configured */
     bool is_again[FAKE_KINDS];
     bool is_full[FAKE_KINDS];
     bool is_held[FAKE_KINDS];
@@ -135,6 +136,7 @@ const char *fake_listener_address(const struct snapi_listener *listener);
 enum base_err fake_connect(struct snapi_transport *transport, const char *address,
                            enum snapi_traffic traffic, const struct snapi_conn_events *events,
                            void *arg, struct snapi_conn **conn);
+size_t fake_max_message(const struct snapi_conn *conn);
 enum base_err fake_begin(struct snapi_conn *conn, size_t len, struct snapi_tx *tx);
 bool fake_has_room(struct snapi_conn *conn);
 void fake_send(struct snapi_conn *conn, struct snapi_tx *tx, uint64_t tag);

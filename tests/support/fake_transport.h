@@ -25,6 +25,9 @@ extern const struct snapi_transport_ops *const fake_transports_tcp[]; /* tcp onl
 /** All switches off, nothing remembered, pony up. First in every test. Kinds: TCP, PONY. */
 void fake_reset(void);
 
+/** What max_message() says: less than the loop's, as if snapd allowed no more. Before connections. */
+void fake_set_max_message(enum snap_transport kind, size_t bytes);
+
 /** begin() says BASE_AGAIN until it is switched off again; on_writable follows then. */
 void fake_set_again(enum snap_transport kind, bool is_on);
 

@@ -71,6 +71,7 @@ static void on_message(void *arg, struct snapi_conn *conn, const uint8_t *data, 
         send_frame(conn, &(struct snapi_frame){.type = SNAPI_PONG, .id = frame.id});
     } else {
         peer->n_hellos += frame.type == SNAPI_HELLO;
+        peer->last_max_body = frame.type == SNAPI_HELLO ? frame.max_body : peer->last_max_body;
         peer->n_cancels += frame.type == SNAPI_CANCEL;
     }
 }

@@ -39,6 +39,7 @@ struct scripted_peer {
     uint32_t n_hellos, n_requests, n_cancels;
     uint64_t last_id;
     uint64_t last_timeout_us;
+    uint64_t last_max_body; /**< of the HELLO that came last */
     bool was_idempotent;
 };
 

@@ -252,6 +252,11 @@ static void lookup_cancel(struct snapi_transport *base, void *arg)
     (void)arg;
 }
 
+static size_t max_message(const struct snapi_conn *conn)
+{
+    return base_container_of(conn, const struct ktcp_conn, base)->transport->max_message_bytes;
+}
+
 /* begin() says when too much waits. */
 static bool has_room(struct snapi_conn *conn)
 {
@@ -272,6 +277,7 @@ const struct snapi_transport_ops ktcp_transport_ops = {
     .unlisten = ktcp_unlisten,
     .listener_address = ktcp_listener_address,
     .connect = ktcp_connect,
+    .max_message = max_message,
     .begin = ktcp_begin,
     .has_room = has_room,
     .send = ktcp_send,

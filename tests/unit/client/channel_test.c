@@ -237,6 +237,21 @@ static void say_hello(struct snap_loop *l, void *arg)
                                           .max_body = *(uint64_t *)arg});
 }
 
+/* PR-25 */
+static void hello_says_the_least_of_what_we_take_and_what_the_transport_carries(void **state)
+{
+    (void)state;
+    POLL_UNTIL(peer.n_hellos == 1);
+    assert_int_equal(peer.last_max_body, 1 << 20); /* of the loop's options */
+    const size_t carried[] = {2000, 1000};
+    for (uint32_t i = 0; i < 2; i++) {
+        fake_set_max_message(SNAP_TRANSPORT_TCP, carried[i]);
+        fake_break(SNAP_TRANSPORT_TCP);
+        POLL_UNTIL(peer.n_hellos == 2 + i);
+        assert_in_range(peer.last_max_body, 1, carried[i]); /* 0 would be no limit */
+    }
+}
+
 /* A request whose body has so many bytes. */
 static struct snap_call_id start_long_with(struct outcome *outcome, size_t body_len,
                                            const struct snap_call_options *options)
@@ -772,6 +787,7 @@ int main(void)
         TCP_TEST(an_error_of_the_handler_arrives_with_its_message),
         TCP_TEST(a_callback_never_runs_within_start),
         TCP_TEST(a_request_over_the_limit_is_refused_through_the_callback),
+        TCP_TEST(hello_says_the_least_of_what_we_take_and_what_the_transport_carries),
         MUTE_TEST(before_hello_only_short_requests_are_sent),
         MUTE_TEST(what_is_behind_a_call_that_waits_for_hello_goes_on_at_its_deadline),
         MUTE_TEST(what_is_behind_a_call_that_waits_for_hello_goes_on_when_it_is_cancelled),

@@ -194,6 +194,7 @@ static void a_smaller_message_limit_of_snapd_holds(void **state)
     struct port_events e = {0};
     port_rig_open(rig, &e);
     struct snapi_tx tx;
+    assert_int_equal(pony_transport_ops.max_message(e.conn), 1000);
     assert_int_equal(pony_transport_ops.begin(e.conn, 1001, &tx), BASE_E_LIMIT);
     assert_non_null(strstr(base_error_last_note(), "at most 1000"));
     assert_int_equal(port_rig_send(&e, 1, 1000, 1), BASE_OK);

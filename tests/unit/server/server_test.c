@@ -511,6 +511,29 @@ static void a_call_that_overtakes_hello_is_held_to_the_clients_limit(void **stat
     scripted_close(&pony, &host);
 }
 
+/* PR-25: a snapd may allow less than the server. */
+static void a_response_past_what_the_transport_carries_is_named(void **state)
+{
+    (void)state;
+    struct scripted pony;
+    fake_set_max_message(SNAP_TRANSPORT_PONY, 2000);
+    scripted_connect(&pony, &host, SNAP_TRANSPORT_PONY, client.heard[0].text);
+    const uint64_t limit = pony.heard[0].frame.max_body;
+    assert_in_range(limit, 900, 1000); /* and the frame's own room */
+    scripted_hello(&pony);
+    char bytes[2][16];
+    for (uint64_t i = 0; i < 2; i++) {
+        (void)snprintf(bytes[i], sizeof(bytes[i]), "%d", (int)(limit + i - 3)); /* tag, length */
+        scripted_call(&pony, "Big", i + 1, bytes[i]);
+    }
+    host_settle(&host);
+    assert_int_equal(scripted_response(&pony, 1)->frame.body_len, limit);
+    const struct heard *h = scripted_response(&pony, 2);
+    assert_int_equal(h->frame.code, SNAP_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(h->text, "what the transport carries"));
+    scripted_close(&pony, &host);
+}
+
 static void a_call_that_overtakes_hello_may_be_cancelled(void **state)
 {
     (void)state;
@@ -811,6 +834,7 @@ int main(void)
         CASE(cancelling_what_is_not_in_flight_means_nothing),
         CASE(over_pony_a_call_may_overtake_hello),
         CASE(a_call_that_overtakes_hello_is_held_to_the_clients_limit),
+        CASE(a_response_past_what_the_transport_carries_is_named),
         CASE(a_call_that_overtakes_hello_may_be_cancelled),
         CASE(what_overtakes_hello_goes_with_its_connection),
         CASE(a_server_that_stops_says_of_what_overtook_hello_that_it_did_not_run),

@@ -235,6 +235,16 @@ static void text_fits_up_to_its_field(void **state)
     assert_int_equal(snapd_config_set(&config, "here", "snapd", "socket", path), BASE_E_INVALID);
 }
 
+/* PR-26: what every application takes before limits are known has to fit. */
+static void the_longest_message_has_a_least_value(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("[limits]\nmessage = 128K\n"), BASE_OK);
+    assert_int_equal(config.message_bytes, 128 << 10);
+    assert_int_equal(parse("[limits]\nmessage = 131071\n"), BASE_E_INVALID);
+    assert_note_has("message");
+}
+
 static void values_that_contradict_each_other_are_refused(void **state)
 {
     (void)state;
@@ -331,6 +341,7 @@ int main(void)
         cmocka_unit_test_setup(a_list_that_does_not_fit_the_engines_is_refused, fresh),
         cmocka_unit_test_setup(bounds_hold_at_and_past_the_bound, fresh),
         cmocka_unit_test_setup(text_fits_up_to_its_field, fresh),
+        cmocka_unit_test_setup(the_longest_message_has_a_least_value, fresh),
         cmocka_unit_test_setup(values_that_contradict_each_other_are_refused, fresh),
         cmocka_unit_test_setup(what_is_printed_reads_back_the_same, fresh),
         cmocka_unit_test_setup(distance_counts_edits, fresh),

@@ -340,6 +340,11 @@ enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_
     return BASE_OK;
 }
 
+size_t pony_port_max_message(const struct snapi_conn *base)
+{
+    return conn_of(base)->port->max_message_bytes;
+}
+
 bool pony_port_has_room(struct snapi_conn *base)
 {
     struct pony_port_conn *conn = conn_of(base);

@@ -300,6 +300,7 @@ enum base_err pony_port_connect(struct snapi_transport *transport, const char *a
                                 enum snapi_traffic traffic, const struct snapi_conn_events *events,
                                 void *arg, struct snapi_conn **conn);
 enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_tx *tx);
+size_t pony_port_max_message(const struct snapi_conn *base);
 bool pony_port_has_room(struct snapi_conn *base);
 void pony_port_send(struct snapi_conn *base, struct snapi_tx *tx, uint64_t tag);
 void pony_port_abandon(struct snapi_conn *base, struct snapi_tx *tx);

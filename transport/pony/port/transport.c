@@ -256,6 +256,7 @@ const struct snapi_transport_ops pony_transport_ops = {
     .unlisten = pony_port_unlisten,
     .listener_address = pony_port_listener_address,
     .connect = pony_port_connect,
+    .max_message = pony_port_max_message,
     .begin = pony_port_begin,
     .has_room = pony_port_has_room,
     .send = pony_port_send,
