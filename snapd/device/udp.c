@@ -183,6 +183,7 @@ enum base_err snapd_udp_create(const struct snapd_udp_config *config, struct sna
     }
     udp->side_due_ns = UINT64_MAX;
     udp->log = config->log;
+    udp->rx.want = 1;
     udp->tx.stash_memory = calloc(PONY_TX_BATCH_MAX, PONY_MTU_MAX);
     udp->rx.memory = aligned_alloc(4096, (size_t)UDP_RX_BUFFERS * UDP_RX_BYTES);
     enum base_err err = BASE_E_NOMEM;

@@ -65,6 +65,7 @@ struct udp_rx {
     _Alignas(16) uint8_t control[UDP_RX_BUFFERS][UDP_CONTROL_BYTES];
     uint8_t *memory; /**< [UDP_RX_BUFFERS][UDP_RX_BYTES] */
 
+    uint32_t want;   /**< datagrams that the next call asks for, 1 to UDP_RX_BUFFERS */
     uint32_t n, idx; /**< buffers filled, the one being handed out */
     uint32_t off;    /**< its next packet */
     uint32_t segment_bytes;

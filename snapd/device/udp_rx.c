@@ -92,10 +92,10 @@ void udp_drain_errors(struct snapd_udp *udp, uint32_t port)
     }
 }
 
-static void prepare(struct snapd_udp *udp)
+static void prepare(struct snapd_udp *udp, uint32_t n)
 {
     struct udp_rx *rx = &udp->rx;
-    for (uint32_t i = 0; i < UDP_RX_BUFFERS; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         rx->iov[i].iov_base = rx->memory + (size_t)i * UDP_RX_BYTES;
         rx->iov[i].iov_len = UDP_RX_BYTES;
         rx->msgs[i].msg_hdr = (struct msghdr){
@@ -216,24 +216,44 @@ static void open_buffer(struct snapd_udp *udp)
     }
 }
 
+/* Up to rx->want datagrams; how many, or -1. A call for many looks once more for each that is not
+ * there, which costs as much as to receive one: 0.4 us. */
+static int receive_some(struct snapd_udp *udp, uint32_t port)
+{
+    struct udp_rx *rx = &udp->rx;
+    prepare(udp, rx->want);
+    udp->counters.receive_calls++;
+    if (rx->want > 1) {
+        return recvmmsg(udp->fds[port], rx->msgs, rx->want, MSG_DONTWAIT, NULL);
+    }
+    ssize_t bytes = recvmsg(udp->fds[port], &rx->msgs[0].msg_hdr, MSG_DONTWAIT);
+    rx->msgs[0].msg_len = bytes > 0 ? (uint32_t)bytes : 0;
+    return bytes < 0 ? -1 : 1;
+}
+
+/* As many as came last time, and twice that while there are no fewer. */
+static void adapt(struct udp_rx *rx)
+{
+    uint32_t n = rx->n == rx->want ? rx->n * 2 : rx->n;
+    rx->want = base_min_u32(base_max_u32(n, 1), UDP_RX_BUFFERS);
+}
+
 static bool fill(struct snapd_udp *udp, uint32_t port)
 {
     struct udp_rx *rx = &udp->rx;
-    int fd = udp->fds[port];
-    prepare(udp);
     rx->n = 0;
     rx->idx = 0;
-    udp->counters.receive_calls++;
-    int got = recvmmsg(fd, rx->msgs, UDP_RX_BUFFERS, MSG_DONTWAIT, NULL);
+    int got = receive_some(udp, port);
     if (got < 0 && errno != EAGAIN && errno != EINTR) {
         /* An ICMP error shows up once as the result of whatever call comes next. */
         udp_drain_errors(udp, port);
-        got = recvmmsg(fd, rx->msgs, UDP_RX_BUFFERS, MSG_DONTWAIT, NULL);
+        got = receive_some(udp, port);
     }
-    if (got <= 0) {
+    rx->n = got > 0 ? (uint32_t)got : 0;
+    adapt(rx);
+    if (rx->n == 0) {
         return false;
     }
-    rx->n = (uint32_t)got;
     udp->counters.received_datagrams += rx->n;
     open_buffer(udp);
     return true;

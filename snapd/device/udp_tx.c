@@ -291,6 +291,16 @@ static uint32_t same_port(const struct udp_run *runs, uint32_t n)
     return i;
 }
 
+/* How many left, or -1. */
+static int send_datagrams(struct snapd_udp *udp, uint32_t port, struct mmsghdr *msgs, uint32_t n)
+{
+    udp->counters.send_calls++;
+    if (n > 1) {
+        return sendmmsg(udp->fds[port], msgs, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    return sendmsg(udp->fds[port], &msgs->msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 ? 1 : -1;
+}
+
 /* Sends from the front; returns how many packets are done with, fewer than n when the socket is
  * full. */
 static uint32_t send_some(struct snapd_udp *udp, const struct pony_packet_out *packets, uint32_t n,
@@ -301,9 +311,7 @@ static uint32_t send_some(struct snapd_udp *udp, const struct pony_packet_out *p
     while (at < n_runs) {
         struct udp_run *run = &udp->tx.runs[at];
         uint32_t n_same = same_port(run, n_runs - at);
-        udp->counters.send_calls++;
-        int sent =
-            sendmmsg(udp->fds[run->port], &udp->tx.msgs[at], n_same, MSG_DONTWAIT | MSG_NOSIGNAL);
+        int sent = send_datagrams(udp, run->port, &udp->tx.msgs[at], n_same);
         if (sent > 0) {
             note_side(udp, run, (uint32_t)sent, now_ns);
             at += (uint32_t)sent;

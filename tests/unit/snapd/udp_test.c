@@ -137,6 +137,31 @@ static void without_segmentation_packets_travel_singly(void **state)
     exchange(lengths, 20, false, SNAPD_DEV_RX_MAX);
 }
 
+/* A call for many that finds one looks twice. In the place of the device's socket a Unix one, which
+ * has all at once. */
+static void one_call_asks_for_as_many_datagrams_as_come(void **state)
+{
+    (void)state;
+    struct snapd_dev *dev = open_dev("127.0.0.1:0", false);
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+    assert_true(dup2(pair[0], dev->ops->fd(dev)) >= 0);
+    (void)close(pair[0]);
+    for (uint32_t round = 1; round <= 2; round++) {
+        static const uint32_t expected[] = {1, 2, 4, 8, 5, 0};
+        for (uint32_t i = 0; i < 1 + 2 + 4 + 8 + 5; i++) {
+            assert_int_equal(send(pair[1], "x", 1, 0), 1);
+        }
+        for (uint32_t i = 0; i < BASE_ARRAY_LEN(expected); i++) {
+            struct pony_packet_in in[SNAPD_DEV_RX_MAX];
+            assert_int_equal(dev->ops->receive(dev, in, SNAPD_DEV_RX_MAX, 0), expected[i]);
+        }
+        assert_int_equal(device_counter(dev, "udp_receive_calls"), 6 * round);
+    }
+    (void)close(pair[1]);
+    dev->ops->destroy(dev);
+}
+
 static void peers_in_one_batch_each_get_theirs(void **state)
 {
     (void)state;
@@ -379,6 +404,7 @@ int main(void)
         cmocka_unit_test(packets_are_handed_out_in_any_portions),
         cmocka_unit_test(a_run_stays_below_the_longest_datagram),
         cmocka_unit_test(without_segmentation_packets_travel_singly),
+        cmocka_unit_test(one_call_asks_for_as_many_datagrams_as_come),
         cmocka_unit_test(peers_in_one_batch_each_get_theirs),
         cmocka_unit_test(dual_stack_sends_to_both_families),
         cmocka_unit_test(an_ipv4_socket_takes_no_ipv6_address_for_an_ipv4_one),
