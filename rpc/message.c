@@ -48,40 +48,55 @@ static uintptr_t stack_here(void)
     return (uintptr_t)__builtin_frame_address(0);
 }
 
-static bool is_too_deep(const struct unpacking *u)
+/* Whichever way the stack grows. */
+static inline bool is_too_deep(const struct unpacking *u)
 {
-    uintptr_t here = stack_here();
-    uintptr_t used = u->stack_start > here ? u->stack_start - here : here - u->stack_start;
-    return used > STACK_MAX_BYTES;
+    return stack_here() - u->stack_start + STACK_MAX_BYTES > (uintptr_t)2 * STACK_MAX_BYTES;
+}
+
+static void *refuse_alloc(struct unpacking *u)
+{
+    if (is_too_deep(u)) {
+        base_error_note("messages nested deeper than %d KiB of stack can hold",
+                        STACK_MAX_BYTES / 1024);
+    } else {
+        base_error_note("decoding would take more memory than a message of that size may");
+    }
+    u->err = BASE_E_LIMIT;
+    return NULL;
+}
+
+/* The first piece is the outermost message: its head goes before it. */
+static void *alloc_first(struct unpacking *u, size_t size)
+{
+    uint8_t *at = base_arena_alloc(&u->arena->mem, HEAD_BYTES + size);
+    if (at == NULL) {
+        u->err = BASE_E_NOMEM;
+        return NULL;
+    }
+    u->head = (struct message_head *)(void *)at;
+    u->head->arena = u->arena;
+    u->head->is_kept = NULL;
+    u->head->borrowed = NULL;
+    return at + HEAD_BYTES;
 }
 
 static void *unpack_alloc(void *data, size_t size)
 {
     struct unpacking *u = data;
-    if (is_too_deep(u)) {
-        base_error_note("messages nested deeper than %d KiB of stack can hold",
-                        STACK_MAX_BYTES / 1024);
-        u->err = BASE_E_LIMIT;
-        return NULL;
-    }
     size_t charged = base_round_up_size(size, 16);
-    if (charged < size || charged > u->bytes_left) {
-        base_error_note("decoding would take more memory than a message of that size may");
-        u->err = BASE_E_LIMIT;
-        return NULL;
+    if (BASE_UNLIKELY(is_too_deep(u) || charged < size || charged > u->bytes_left)) {
+        return refuse_alloc(u);
     }
     u->bytes_left -= charged;
-    size_t extra = u->head == NULL ? HEAD_BYTES : 0;
-    uint8_t *at = base_arena_alloc(&u->arena->mem, size + extra);
-    if (at == NULL) {
-        u->err = BASE_E_NOMEM;
-        return NULL;
-    }
     if (u->head == NULL) {
-        u->head = (struct message_head *)(void *)at;
-        *u->head = (struct message_head){.arena = u->arena};
+        return alloc_first(u, size);
     }
-    return at + extra;
+    void *at = base_arena_alloc(&u->arena->mem, size);
+    if (BASE_UNLIKELY(at == NULL)) {
+        u->err = BASE_E_NOMEM;
+    }
+    return at;
 }
 
 static void unpack_free(void *data, void *piece)
@@ -193,6 +208,43 @@ void snapi_message_watch(ProtobufCMessage *message, bool *is_kept)
 size_t snapi_message_size(const ProtobufCMessage *message)
 {
     return protobuf_c_message_get_packed_size(message);
+}
+
+/* Where protobuf-c puts a message as far as there is room; counts on when there is none. */
+struct attempt {
+    ProtobufCBuffer base; /* must be the first */
+    uint8_t *out;
+    size_t room;
+    size_t len;
+};
+
+/* Tags and lengths come in a few bytes: no call for those. */
+static inline void copy_piece(uint8_t *to, const uint8_t *from, size_t n)
+{
+    if (n > 3) {
+        memcpy(to, from, n);
+    } else if (n > 0) {
+        to[0] = from[0];
+        to[n / 2] = from[n / 2];
+        to[n - 1] = from[n - 1];
+    }
+}
+
+static void append_if_room(ProtobufCBuffer *buffer, size_t len, const uint8_t *data)
+{
+    struct attempt *attempt = (struct attempt *)(void *)buffer;
+    size_t at = attempt->len;
+    attempt->len += len;
+    if (BASE_LIKELY(attempt->len <= attempt->room)) {
+        copy_piece(attempt->out + at, data, len);
+    }
+}
+
+size_t snapi_message_try_pack(const ProtobufCMessage *message, uint8_t *out, size_t room)
+{
+    struct attempt attempt = {.base.append = append_if_room, .out = out, .room = room};
+    (void)protobuf_c_message_pack_to_buffer(message, &attempt.base);
+    return attempt.len;
 }
 
 /* Where protobuf-c puts a long message, piece by piece. */

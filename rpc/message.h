@@ -47,6 +47,10 @@ void snapi_arena_give_owned(struct snapi_arena *arena);
 /** Size of the encoded message. */
 size_t snapi_message_size(const ProtobufCMessage *message);
 
+/** Encodes and measures in one: a message of at most `room` bytes is in `out` then, of a longer one only
+ * a part. Returns its size. */
+size_t snapi_message_try_pack(const ProtobufCMessage *message, uint8_t *out, size_t room);
+
 /** Encodes into `out`: `size` bytes, what snapi_message_size() said. */
 void snapi_message_pack(const ProtobufCMessage *message, size_t size, uint8_t *out);
 

@@ -87,6 +87,40 @@ static void packing_is_the_same_whatever_the_length(void **state)
     }
 }
 
+/* Nested ones too: protobuf-c measures those by itself. */
+static void an_attempt_to_pack_measures_and_packs_what_fits(void **state)
+{
+    (void)state;
+    static uint8_t payload[1000], bytes[2000], expected[2000];
+    memset(payload, 0x5b, sizeof(payload));
+    static const size_t lengths[] = {0, 1, 2, 3, 4, 15, 127, 128, sizeof(payload)};
+    for (size_t i = 0; i < BASE_ARRAY_LEN(lengths); i++) {
+        Snaptest__Ping ping = SNAPTEST__PING__INIT;
+        ping.number = -5;
+        ping.text = (char *)"hello";
+        ping.payload.data = payload;
+        ping.payload.len = lengths[i];
+        size_t size = protobuf_c_message_pack(&ping.base, expected);
+        const size_t rooms[] = {size, size + 1, sizeof(bytes), size - 1, 1, 0};
+        for (size_t j = 0; j < BASE_ARRAY_LEN(rooms); j++) {
+            memset(bytes, 0xa5, sizeof(bytes));
+            assert_int_equal(snapi_message_try_pack(&ping.base, bytes, rooms[j]), size);
+            assert_int_equal(bytes[base_min_size(size, rooms[j])], 0xa5);
+            if (rooms[j] >= size) {
+                assert_memory_equal(bytes, expected, size);
+            }
+        }
+    }
+    Snaptest__Tree leaf = SNAPTEST__TREE__INIT;
+    Snaptest__Tree *leaves[] = {&leaf, &leaf, &leaf};
+    Snaptest__Tree tree = SNAPTEST__TREE__INIT;
+    tree.n_child = BASE_ARRAY_LEN(leaves);
+    tree.child = leaves;
+    size_t size = protobuf_c_message_pack(&tree.base, expected);
+    assert_int_equal(snapi_message_try_pack(&tree.base, bytes, sizeof(bytes)), size);
+    assert_memory_equal(bytes, expected, size);
+}
+
 static void packing_keeps_to_the_size_it_was_told(void **state)
 {
     (void)state;
@@ -211,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_message_comes_back_as_it_was_packed, setup, teardown),
         cmocka_unit_test(packing_is_the_same_whatever_the_length),
+        cmocka_unit_test(an_attempt_to_pack_measures_and_packs_what_fits),
         cmocka_unit_test(packing_keeps_to_the_size_it_was_told),
         cmocka_unit_test_setup_teardown(an_empty_message_takes_no_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_response_is_freed_by_itself_after_its_loop, setup,
