@@ -100,12 +100,9 @@ static uint32_t run_timers(struct ktcp_transport *t)
     return n;
 }
 
-static uint64_t next_deadline_ns(const struct snapi_transport *base)
+/* 0 where one has no deadline yet. */
+static uint64_t first_deadline_ns(const struct ktcp_transport *t)
 {
-    const struct ktcp_transport *t = base_container_of(base, const struct ktcp_transport, base);
-    if (!base_list_is_empty(&t->due) || t->has_new_timer) {
-        return 0;
-    }
     uint64_t next = UINT64_MAX;
     for (int i = 0; i < KTCP_TIMERS; i++) {
         if (!base_list_is_empty(&t->timers[i])) {
@@ -117,13 +114,22 @@ static uint64_t next_deadline_ns(const struct snapi_transport *base)
     return next;
 }
 
+static uint64_t next_deadline_ns(const struct snapi_transport *base)
+{
+    const struct ktcp_transport *t = base_container_of(base, const struct ktcp_transport, base);
+    return base_list_is_empty(&t->due) && !t->has_new_timer ? first_deadline_ns(t) : 0;
+}
+
 /* ---- driving ---- */
 
 static uint32_t poll_transport(struct snapi_transport *base, uint64_t now_ns, uint32_t budget)
 {
     struct ktcp_transport *t = transport_of(base);
-    ktcp_enter(t);
     t->now_ns = now_ns;
+    if (base_list_is_empty(&t->due) && !t->has_new_timer && now_ns < t->quiet_until_ns) {
+        return 0;
+    }
+    ktcp_enter(t);
     set_deadlines(t);
     struct base_list due;
     base_list_init(&due);
@@ -137,6 +143,7 @@ static uint32_t poll_transport(struct snapi_transport *base, uint64_t now_ns, ui
     base_list_splice_tail(&t->due, &due);
     n += run_timers(t);
     ktcp_leave(t);
+    t->quiet_until_ns = first_deadline_ns(t);
     return n;
 }
 

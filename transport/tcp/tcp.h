@@ -64,8 +64,9 @@ struct ktcp_transport {
     uint64_t now_ns; /**< of the last poll() */
     uint32_t depth;  /**< of poll() and on_ready() under way */
     uint32_t n_conns;
-    bool has_new_timer; /**< one whose deadline is not set */
-    int spare_fd;       /**< given up to accept and refuse when descriptors ran out */
+    bool has_new_timer;      /**< one whose deadline is not set */
+    uint64_t quiet_until_ns; /**< no deadline that is set passes before this */
+    int spare_fd;            /**< given up to accept and refuse when descriptors ran out */
     struct base_log_limit accept_log;
     struct base_log_limit peer_log;
 };
