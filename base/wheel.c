@@ -8,7 +8,7 @@ enum {
     SLOT_BITS = 6
 };
 
-/* struct base_timer.place: idle, on the due list, handed out, in a queue, or PLACE_SLOT + level * 64 +
+/* struct base_timer.place: idle, on the due list, handed out or held, in a queue, or PLACE_SLOT + level * 64 +
  * slot. */
 enum {
     PLACE_IDLE,
@@ -39,6 +39,13 @@ void base_timer_init(struct base_timer *timer, base_timer_fn *fn)
 {
     *timer = (struct base_timer){.fn = fn};
     base_list_init(&timer->link);
+}
+
+void base_timer_hold(struct base_timer *timer, struct base_list *list)
+{
+    base_assert(timer->place == PLACE_IDLE);
+    timer->place = PLACE_FIRED;
+    base_list_add_tail(list, &timer->link);
 }
 
 bool base_timer_is_armed(const struct base_timer *timer)

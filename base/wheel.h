@@ -57,7 +57,13 @@ void base_wheel_init(struct base_wheel *wheel, uint64_t now_ns, uint64_t granula
 
 void base_timer_init(struct base_timer *timer, base_timer_fn *fn);
 
-/** Still to fire: false also for one that base_wheel_advance has handed out. */
+/**
+ * Hangs an idle timer into a list of the caller's, who adds it later. Until then its deadline_ns is the
+ * caller's too, and base_wheel_del takes it out.
+ */
+void base_timer_hold(struct base_timer *timer, struct base_list *list);
+
+/** Still to fire: false also for one that is held, or that base_wheel_advance has handed out. */
 bool base_timer_is_armed(const struct base_timer *timer);
 
 /** Arms; an armed timer is moved. A deadline in the past fires at the next advance. */

@@ -15,7 +15,7 @@
 /**
  * Driving. One iteration, every step bounded:
  *
- *   1. clock, once
+ *   1. clock, once; what was started in the iteration before counts from here
  *   2. what other threads submitted
  *   3. descriptors (each time where they are busy, else now and then: LOOK_*)
  *   4. every transport's poll
@@ -43,29 +43,32 @@ static uint32_t look_at_fds(struct snap_loop *loop, bool must)
 {
     if (loop->poller.is_expecting) {
         loop->poller.is_expecting = false;
-        loop->fds_busy_until = loop->now_ns + FDS_BUSY_NS;
+        loop->fds_busy_until = loop->head.now_ns + FDS_BUSY_NS;
     }
-    bool is_busy = loop->now_ns < loop->fds_busy_until;
+    bool is_busy = loop->head.now_ns < loop->fds_busy_until;
     loop->n_since_look++;
     if (!must && !is_busy && loop->n_since_look < LOOK_EVERY_N &&
-        loop->now_ns - loop->looked_ns < LOOK_EVERY_NS) {
+        loop->head.now_ns - loop->looked_ns < LOOK_EVERY_NS) {
         return 0;
     }
     loop->n_since_look = 0;
-    loop->looked_ns = loop->now_ns;
+    loop->looked_ns = loop->head.now_ns;
     uint32_t n = 0;
     if (snapi_poller_wait(&loop->poller, 0, &n) != BASE_OK) {
         base_logf(&loop->log, BASE_LOG_ERROR, "loop", "cannot look at descriptors: %s",
                   base_error_last_note());
     }
     if (n > 0) {
-        loop->fds_busy_until = loop->now_ns + FDS_BUSY_NS;
+        loop->fds_busy_until = loop->head.now_ns + FDS_BUSY_NS;
     }
     return n;
 }
 
 static uint32_t run_deferred(struct snap_loop *loop)
 {
+    if (base_list_is_empty(&loop->deferred)) {
+        return 0;
+    }
     struct base_list now;
     base_list_init(&now);
     base_list_splice_tail(&now, &loop->deferred);
@@ -80,20 +83,33 @@ static uint32_t run_deferred(struct snap_loop *loop)
     return n;
 }
 
+/* snapi_loop_timer_start(): the clock was read since. */
+static void add_started(struct snap_loop *loop)
+{
+    struct base_list *link;
+    while ((link = base_list_first(&loop->starting)) != NULL) {
+        struct base_timer *timer = base_list_entry(link, struct base_timer, link);
+        base_wheel_add(&loop->wheel, timer,
+                       base_add_sat_u64(loop->head.now_ns, timer->deadline_ns));
+    }
+}
+
 uint32_t snapi_iterate(struct snap_loop *loop, bool looks_at_fds)
 {
-    loop->now_ns = base_clock_now_ns();
-    loop->is_iterating = true;
+    (void)snapi_loop_now(loop); /* who has entered to wait may have read it a moment ago */
+    loop->head.is_iterating = true;
+    add_started(loop);
     uint32_t n = snapi_owner_run_submitted(loop);
     n += look_at_fds(loop, looks_at_fds);
     for (uint32_t i = 0; i < SNAPI_TRANSPORTS_MAX; i++) {
         if (loop->transports[i] != NULL) {
-            n += loop->transports[i]->ops->poll(loop->transports[i], loop->now_ns, POLL_BUDGET);
+            n +=
+                loop->transports[i]->ops->poll(loop->transports[i], loop->head.now_ns, POLL_BUDGET);
         }
     }
-    n += base_wheel_run(&loop->wheel, loop->now_ns, TIMER_BUDGET);
+    n += base_wheel_run(&loop->wheel, loop->head.now_ns, TIMER_BUDGET);
     n += run_deferred(loop);
-    loop->is_iterating = false;
+    loop->head.is_iterating = false;
     for (uint32_t i = 0; n > 0 && i < SNAPI_TRANSPORTS_MAX; i++) {
         if (loop->transports[i] != NULL) {
             loop->transports[i]->ops->flush(loop->transports[i]);
@@ -136,15 +152,15 @@ static bool spin(struct snap_loop *loop)
 {
     struct snapi_spin *s = &loop->spin;
     if (s->idle_since_ns == 0) {
-        s->idle_since_ns = loop->now_ns;
-        s->looked_ns = loop->now_ns;
+        s->idle_since_ns = loop->head.now_ns;
+        s->looked_ns = loop->head.now_ns;
         s->burnt_ns = 0;
         s->patience_ns = spin_ns(s);
     }
-    s->burnt_ns += base_min_u64(loop->now_ns - s->looked_ns, SPIN_STEP_NS);
-    s->looked_ns = loop->now_ns;
+    s->burnt_ns += base_min_u64(loop->head.now_ns - s->looked_ns, SPIN_STEP_NS);
+    s->looked_ns = loop->head.now_ns;
     if (s->burnt_ns >= s->patience_ns ||
-        (loop->now_ns - s->idle_since_ns) / SPIN_WALL >= s->patience_ns) {
+        (loop->head.now_ns - s->idle_since_ns) / SPIN_WALL >= s->patience_ns) {
         spin_failed(s);
         return false;
     }
@@ -208,7 +224,7 @@ static bool is_over(struct snap_loop *loop, const struct snapi_drive *drive)
     if (drive->until_work && drive->n_done > 0) {
         return true;
     }
-    return loop->now_ns >= drive->deadline_ns;
+    return loop->head.now_ns >= drive->deadline_ns;
 }
 
 void snapi_drive(struct snap_loop *loop, struct snapi_drive *drive)
@@ -223,13 +239,19 @@ void snapi_drive(struct snap_loop *loop, struct snapi_drive *drive)
         if (n > 0) {
             spin_paid(&loop->spin);
         }
+        bool has_started = !base_list_is_empty(&loop->starting);
         if (is_over(loop, drive)) {
+            if (has_started) {
+                (void)snapi_loop_read_clock(loop);
+                add_started(loop);
+            }
             return;
         }
-        if (n == 0 && !spin(loop)) {
+        if (n == 0 && !has_started && !spin(loop)) {
             sleep_as_driver(loop, base_min_u64(drive->deadline_ns, snapi_owner_next_due_ns(loop)));
             must_look = true;
         }
+        loop->head.now_ns = 0;
     }
 }
 
@@ -299,23 +321,14 @@ int snap_loop_fd(struct snap_loop *loop)
     return loop->poller.epoll_fd;
 }
 
-/* Becomes the driver, waiting for the present one to end until the deadline. */
-static bool become_driver(struct snap_loop *loop, const _Atomic uint32_t *until,
-                          uint64_t deadline_ns)
+/* Waits for the present driver to end, until the deadline. True: the role is ours. */
+static bool take_role_over(struct snap_loop *loop, const _Atomic uint32_t *until,
+                           uint64_t deadline_ns)
 {
-    if (!snapi_role_take(loop)) {
-        if (deadline_ns == 0) {
-            return false;
-        }
-        struct snapi_waiter waiter;
-        snapi_waiter_init(&waiter);
-        waiter.until = until;
-        if (snapi_follow(loop, &waiter, deadline_ns) != BASE_AGAIN) {
-            return false;
-        }
-    }
-    snapi_owner_lock(loop);
-    return true;
+    struct snapi_waiter waiter;
+    snapi_waiter_init(&waiter);
+    waiter.until = until;
+    return snapi_follow(loop, &waiter, deadline_ns) == BASE_AGAIN;
 }
 
 static void stop_driving(struct snap_loop *loop)
@@ -330,13 +343,17 @@ int snap_loop_poll(struct snap_loop *loop, int timeout_ms)
     if (snapi_loop_is_forked(loop) || snapi_loop_in_callback(loop)) {
         return 0;
     }
-    uint64_t deadline_ns = 0;
-    if (timeout_ms != 0) {
-        deadline_ns = timeout_ms < 0 ? UINT64_MAX
-                                     : base_clock_now_ns() + (uint64_t)timeout_ms * BASE_NS_PER_MS;
+    uint64_t deadline_ns = timeout_ms < 0 ? UINT64_MAX : 0;
+    uint64_t timeout_ns = timeout_ms < 0 ? 0 : (uint64_t)timeout_ms * BASE_NS_PER_MS;
+    if (!snapi_role_take(loop)) {
+        deadline_ns = timeout_ms > 0 ? base_clock_now_ns() + timeout_ns : deadline_ns;
+        if (timeout_ms == 0 || !take_role_over(loop, NULL, deadline_ns)) {
+            return 0;
+        }
     }
-    if (!become_driver(loop, NULL, deadline_ns)) {
-        return 0;
+    snapi_owner_lock(loop);
+    if (timeout_ms > 0 && deadline_ns == 0) {
+        deadline_ns = snapi_loop_now(loop) + timeout_ns; /* the first iteration's clock, too */
     }
     struct snapi_drive drive = {.deadline_ns = deadline_ns, .until_work = true};
     snapi_drive(loop, &drive);
@@ -347,9 +364,10 @@ int snap_loop_poll(struct snap_loop *loop, int timeout_ms)
 static void run_until(struct snap_loop *loop, const _Atomic uint32_t *flag)
 {
     while (!is_set(flag)) {
-        if (!become_driver(loop, flag, UINT64_MAX)) {
+        if (!snapi_role_take(loop) && !take_role_over(loop, flag, UINT64_MAX)) {
             continue;
         }
+        snapi_owner_lock(loop);
         struct snapi_drive drive = {.deadline_ns = UINT64_MAX, .until = flag};
         snapi_drive(loop, &drive);
         stop_driving(loop);

@@ -85,8 +85,8 @@ static struct snap_status fill(struct snap_loop *loop, const struct snap_loop_op
     if (!snap_ok(&status)) {
         return status;
     }
-    loop->max_message_bytes = options->max_message_bytes != 0 ? options->max_message_bytes
-                                                              : (size_t)DEFAULT_MESSAGE_BYTES;
+    loop->head.max_message_bytes = options->max_message_bytes != 0 ? options->max_message_bytes
+                                                                   : (size_t)DEFAULT_MESSAGE_BYTES;
     loop->spin.limit_us = options->spin_us;
     loop->log_fn = options->log;
     loop->log_arg = options->log_arg;
@@ -112,8 +112,8 @@ static enum base_err open_parts(struct snap_loop *loop)
     BASE_TRY(base_eventfd_create(&loop->wake_fd));
     loop->wake_source = (struct snapi_source){.on_ready = on_wake, .fd = loop->wake_fd};
     BASE_TRY(snapi_poller_add(&loop->poller, &loop->wake_source, EPOLLIN));
-    loop->arenas = snapi_arena_pool_open();
-    BASE_ENSURE(loop->arenas != NULL, BASE_E_NOMEM);
+    loop->head.arenas = snapi_arena_pool_open();
+    BASE_ENSURE(loop->head.arenas != NULL, BASE_E_NOMEM);
     return BASE_OK;
 }
 
@@ -134,7 +134,7 @@ static void close_parts(struct snap_loop *loop)
     if (loop->client.data != NULL) {
         loop->client.destroy(loop->client.data);
     }
-    snapi_arena_pool_close(loop->arenas);
+    snapi_arena_pool_close(loop->head.arenas);
     (void)pthread_mutex_destroy(&loop->follow_lock);
     free(loop->snapd_socket);
     free(loop);
@@ -155,7 +155,7 @@ struct snap_status snapi_loop_create(const struct snap_loop_options *options,
         return snap_status_make(SNAP_RESOURCE_EXHAUSTED, "out of memory");
     }
     memset(made, 0, sizeof(*made));
-    made->fork_generation = snapi_fork_generation();
+    made->head.fork_generation = snapi_fork_generation();
     made->available = transports;
     made->wake_fd = -1;
     made->timer_source.fd = -1;
@@ -164,6 +164,7 @@ struct snap_status snapi_loop_create(const struct snap_loop_options *options,
     made->spin.score = 4;
     base_mpsc_init(&made->submissions);
     base_list_init(&made->followers);
+    base_list_init(&made->starting);
     base_list_init(&made->deferred);
     base_list_init(&made->members);
     base_wheel_init(&made->wheel, base_clock_now_ns(), TIMER_GRANULARITY_NS);
@@ -204,7 +205,7 @@ void snap_loop_destroy(struct snap_loop *loop)
     }
     end_thread(loop);
     snapi_owner_lock(loop);
-    loop->is_iterating = true;
+    loop->head.is_iterating = true;
     (void)snapi_owner_run_submitted(loop);
     struct base_list *link;
     while ((link = base_list_first(&loop->members)) != NULL) {
@@ -223,6 +224,16 @@ void snap_loop_destroy(struct snap_loop *loop)
 void snapi_loop_timer_add(struct snap_loop *loop, struct base_timer *timer, uint64_t deadline_ns)
 {
     base_wheel_add(&loop->wheel, timer, deadline_ns);
+}
+
+void snapi_loop_timer_start(struct snap_loop *loop, struct base_timer *timer, uint64_t after_ns)
+{
+    if (loop->head.is_iterating) {
+        timer->deadline_ns = after_ns;
+        base_timer_hold(timer, &loop->starting);
+    } else {
+        base_wheel_add(&loop->wheel, timer, base_add_sat_u64(snapi_loop_now(loop), after_ns));
+    }
 }
 
 void snapi_loop_timer_del(struct snap_loop *loop, struct base_timer *timer)
@@ -257,7 +268,7 @@ struct snapi_transport *snapi_loop_transport(struct snap_loop *loop, enum snap_t
     struct snapi_transport_config config = {
         .poller = &loop->poller,
         .log = &loop->log,
-        .max_message_bytes = loop->max_message_bytes + SNAPI_FRAME_OVERHEAD_MAX,
+        .max_message_bytes = loop->head.max_message_bytes + SNAPI_FRAME_OVERHEAD_MAX,
         .snapd_socket = loop->snapd_socket,
     };
     enum base_err err = ops->create(&config, place);
@@ -274,27 +285,17 @@ enum snap_transport snapi_loop_choice(const struct snap_loop *loop)
     return loop->choice;
 }
 
-size_t snapi_loop_max_message(const struct snap_loop *loop)
-{
-    return loop->max_message_bytes;
-}
-
 size_t snapi_loop_max_body(const struct snap_loop *loop, const struct snapi_conn *conn)
 {
     /* No metadata are sent (PR-6). */
     const size_t head = SNAPI_FRAME_OVERHEAD_MAX - SNAPI_FRAME_META_MAX;
     size_t carried = conn->ops->max_message(conn);
-    return base_min_size(loop->max_message_bytes, carried > head ? carried - head : 1);
+    return base_min_size(loop->head.max_message_bytes, carried > head ? carried - head : 1);
 }
 
 const struct base_log *snapi_loop_log(const struct snap_loop *loop)
 {
     return &loop->log;
-}
-
-struct snapi_arena_pool *snapi_loop_arenas(struct snap_loop *loop)
-{
-    return loop->arenas;
 }
 
 struct snapi_shared *snapi_loop_client(struct snap_loop *loop)

@@ -11,6 +11,8 @@
 
 #include <snaprpc/loop.h>
 
+#include <stdalign.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,16 +30,75 @@
  *            one leaves. rpc/README.md tells why no submission is lost and no wake-up is needed.
  */
 
+/** What every call looks at: the loop's first part, and the functions for it are inline. */
+struct snapi_loop_head {
+    alignas(BASE_CACHE_LINE) _Atomic uint32_t owner; /**< thread id, and OWNER_CONTENDED; 0: none */
+
+    /* The owner's, or constant. */
+    alignas(BASE_CACHE_LINE) uint64_t now_ns; /**< 0: not read yet */
+    uint32_t depth;                           /**< of try_enter */
+    bool is_iterating;                        /**< applications may be called back */
+    uint32_t fork_generation;
+    size_t max_message_bytes;
+    struct snapi_arena_pool *arenas;
+};
+
+static inline const struct snapi_loop_head *snapi_loop_head(const struct snap_loop *loop)
+{
+    return (const struct snapi_loop_head *)(const void *)loop;
+}
+
 /* ---- may this thread use the loop at all ---- */
 
 /** Any thread. FAILED_PRECONDITION in a child of the process that made the loop, else SNAP_OK.
  * Every public function that takes a loop, channel or server asks this first. */
 struct snap_status snapi_loop_check(const struct snap_loop *loop);
 
+/** Grows in every child of fork. */
+extern _Atomic uint32_t snapi_fork_count;
+
 /** Any thread. The same without making a status. */
-bool snapi_loop_is_forked(const struct snap_loop *loop);
+static inline bool snapi_loop_is_forked(const struct snap_loop *loop)
+{
+    return snapi_loop_head(loop)->fork_generation !=
+           atomic_load_explicit(&snapi_fork_count, memory_order_relaxed);
+}
 
 /* ---- owning ---- */
+
+enum {
+    SNAPI_OWNER_CONTENDED =
+        0x80000000 /**< in head.owner: the driver waits for the owner to leave */
+};
+
+/** This thread's id, 0 as long as it has owned no loop. Four bytes, so also a library that is loaded
+ * later gets them from the static block: without a call of __tls_get_addr() for every step. */
+extern _Thread_local uint32_t snapi_tid __attribute__((tls_model("initial-exec")));
+
+/** Whether this thread is the owner. */
+static inline bool snapi_loop_is_mine(const struct snap_loop *loop)
+{
+    /* Relaxed: only this thread ever writes its own id there. */
+    uint32_t owner = atomic_load_explicit(&snapi_loop_head(loop)->owner, memory_order_relaxed);
+    return snapi_tid != 0 && (owner & ~(uint32_t)SNAPI_OWNER_CONTENDED) == snapi_tid;
+}
+
+/** Whether the owner, who asks, is within an iteration. */
+static inline bool snapi_loop_is_iterating(const struct snap_loop *loop)
+{
+    return snapi_loop_head(loop)->is_iterating;
+}
+
+/** Whether this thread is within an iteration, that is in a callback or handler: waiting here would
+ * be waiting for itself. */
+static inline bool snapi_loop_in_callback(const struct snap_loop *loop)
+{
+    return snapi_loop_is_mine(loop) && snapi_loop_is_iterating(loop);
+}
+
+/** snapi_loop_try_enter() of a thread that is not the owner, and snapi_loop_leave() of the outermost. */
+bool snapi_loop_become_owner(struct snap_loop *loop);
+void snapi_loop_leave_last(struct snap_loop *loop);
 
 /**
  * Becomes the owner if nobody else is. Nests: an owner (from a callback, too) enters again.
@@ -46,18 +107,26 @@ bool snapi_loop_is_forked(const struct snap_loop *loop);
  * Threads  any
  * Blocks   never
  */
-bool snapi_loop_try_enter(struct snap_loop *loop);
+static inline bool snapi_loop_try_enter(struct snap_loop *loop)
+{
+    if (snapi_loop_is_mine(loop)) {
+        ((struct snapi_loop_head *)(void *)loop)->depth++;
+        return true;
+    }
+    return snapi_loop_become_owner(loop);
+}
 
 /** Gives up what try_enter() gave. The outermost one flushes transports, does what others submitted
  * meanwhile, and wakes the driver if it would sleep too long. */
-void snapi_loop_leave(struct snap_loop *loop);
-
-/** Whether this thread is the owner. */
-bool snapi_loop_is_mine(const struct snap_loop *loop);
-
-/** Whether this thread is within an iteration, that is in a callback or handler: waiting here would
- * be waiting for itself. */
-bool snapi_loop_in_callback(const struct snap_loop *loop);
+static inline void snapi_loop_leave(struct snap_loop *loop)
+{
+    struct snapi_loop_head *head = (struct snapi_loop_head *)(void *)loop;
+    if (head->depth > 1) {
+        head->depth--;
+    } else {
+        snapi_loop_leave_last(loop);
+    }
+}
 
 /* ---- work ---- */
 
@@ -101,11 +170,26 @@ void snapi_loop_exec(struct snap_loop *loop, void (*fn)(struct snap_loop *loop, 
 
 /* ---- time ---- */
 
-/** CLOCK_MONOTONIC, read once per iteration and per enter. Owner. */
-uint64_t snapi_loop_now(struct snap_loop *loop);
+/** snapi_loop_now() where it has not been read yet. */
+uint64_t snapi_loop_read_clock(struct snap_loop *loop);
+
+/** CLOCK_MONOTONIC, read once per iteration and per enter: within a callback it is as old as the
+ * iteration. Owner. */
+static inline uint64_t snapi_loop_now(struct snap_loop *loop)
+{
+    uint64_t now_ns = snapi_loop_head(loop)->now_ns;
+    return BASE_LIKELY(now_ns != 0) ? now_ns : snapi_loop_read_clock(loop);
+}
 
 /** Arms (or moves) a timer made by base_timer_init(); fn runs within an iteration. Owner. */
 void snapi_loop_timer_add(struct snap_loop *loop, struct base_timer *timer, uint64_t deadline_ns);
+
+/**
+ * Arms an idle timer, `after_ns` from now, without a look at the clock. Within an iteration the time
+ * counts from its end: a callback may have run for long since the clock was read, and nobody is to be
+ * told of a timeout that has not passed; nor can anybody be told before that. Owner.
+ */
+void snapi_loop_timer_start(struct snap_loop *loop, struct base_timer *timer, uint64_t after_ns);
 
 /** Owner. Idle timers are fine. */
 void snapi_loop_timer_del(struct snap_loop *loop, struct base_timer *timer);
@@ -148,7 +232,10 @@ struct snapi_transport *snapi_loop_transport(struct snap_loop *loop, enum snap_t
 enum snap_transport snapi_loop_choice(const struct snap_loop *loop);
 
 /** The limit on one encoded message (without our frame around it). Any thread. */
-size_t snapi_loop_max_message(const struct snap_loop *loop);
+static inline size_t snapi_loop_max_message(const struct snap_loop *loop)
+{
+    return snapi_loop_head(loop)->max_message_bytes;
+}
 
 /** The longest body that may go over a connection, as far as we know: the limit on messages, or what
  *  the transport carries where that is less. For HELLO (PR-25). Owner. */
@@ -158,7 +245,10 @@ size_t snapi_loop_max_body(const struct snap_loop *loop, const struct snapi_conn
 const struct base_log *snapi_loop_log(const struct snap_loop *loop);
 
 /** Arenas for calls: take and give from any thread. */
-struct snapi_arena_pool *snapi_loop_arenas(struct snap_loop *loop);
+static inline struct snapi_arena_pool *snapi_loop_arenas(const struct snap_loop *loop)
+{
+    return snapi_loop_head(loop)->arenas;
+}
 
 /** What the channels of a loop share: client/'s own. Zero until client/ fills it. Owner. */
 struct snapi_shared {

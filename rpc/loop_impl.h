@@ -35,12 +35,13 @@ struct snapi_spin {
 };
 
 struct snap_loop {
+    struct snapi_loop_head head; /**< first: loop.h's inline functions look at it */
+
     /* Shared. */
-    alignas(BASE_CACHE_LINE) _Atomic uint32_t owner; /**< thread id, and OWNER_CONTENDED */
-    _Atomic uint32_t role;                           /**< enum snapi_role */
-    _Atomic uint32_t n_followers;                    /**< length of `followers` */
-    _Atomic uint32_t stop;                           /**< snap_loop_stop() was called */
-    _Atomic uint32_t quit;                           /**< the library's thread is to end */
+    alignas(BASE_CACHE_LINE) _Atomic uint32_t role; /**< enum snapi_role */
+    _Atomic uint32_t n_followers;                   /**< length of `followers` */
+    _Atomic uint32_t stop;                          /**< snap_loop_stop() was called */
+    _Atomic uint32_t quit;                          /**< the library's thread is to end */
     struct base_mpsc submissions;
 
     pthread_mutex_t follow_lock;
@@ -48,33 +49,28 @@ struct snap_loop {
 
     /* Constant after create. */
     int wake_fd; /**< eventfd */
-    uint32_t fork_generation;
-    size_t max_message_bytes;
     enum snap_transport choice;
     char *snapd_socket;
     struct base_log log;
     snap_log_fn *log_fn;
     void *log_arg;
     const struct snapi_transport_ops *const *available;
-    struct snapi_arena_pool *arenas;
 
     /* The owner's. */
-    alignas(BASE_CACHE_LINE) uint32_t depth; /**< of try_enter */
-    bool is_iterating;                       /**< applications may be called back */
-    bool is_asleep;          /**< the driver sleeps, or the application's own loop does */
-    bool is_woken;           /**< wake_fd was signalled for this sleep */
-    bool is_waiter_done;     /**< leading_waiter has what it waited for */
-    bool has_fd;             /**< snap_loop_fd() was asked for */
-    uint64_t sleep_until_ns; /**< while is_asleep */
-    uint64_t now_ns;         /**< 0: not read yet */
-    uint64_t looked_ns;      /**< when the descriptors were last looked at */
-    uint64_t fds_busy_until; /**< they had something lately: look every time */
+    alignas(BASE_CACHE_LINE) bool is_asleep; /**< the driver sleeps, or the application's loop */
+    bool is_woken;                           /**< wake_fd was signalled for this sleep */
+    bool is_waiter_done;                     /**< leading_waiter has what it waited for */
+    bool has_fd;                             /**< snap_loop_fd() was asked for */
+    uint64_t sleep_until_ns;                 /**< while is_asleep */
+    uint64_t looked_ns;                      /**< when the descriptors were last looked at */
+    uint64_t fds_busy_until;                 /**< they had something lately: look every time */
     uint32_t n_since_look;
     struct snapi_waiter *leading_waiter;
     struct snapi_poller poller;
     struct snapi_source wake_source;
     struct snapi_source timer_source; /**< fd -1 until snap_loop_fd() */
     uint64_t timerfd_ns;              /**< what the timerfd is set to; UINT64_MAX: off */
+    struct base_list starting; /**< timers of snapi_loop_timer_start(): added in the next turn */
     struct base_list deferred;
     struct snapi_shared client;
     struct base_list members;

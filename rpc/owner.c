@@ -20,22 +20,22 @@
  * the submitter does the work itself. A driver leaves in the same way before it sleeps.
  */
 enum {
-    OWNER_CONTENDED = 0x80000000, /* the driver waits for the owner to leave */
     SPINS_BEFORE_SLEEP = 64
 };
 
-#define CONTENDED ((uint32_t)OWNER_CONTENDED)
+#define CONTENDED ((uint32_t)SNAPI_OWNER_CONTENDED)
 
-static _Atomic uint32_t fork_count;
+_Static_assert(offsetof(struct snap_loop, head) == 0, "as snapi_loop_head() has it");
+
+_Atomic uint32_t snapi_fork_count;
+_Thread_local uint32_t snapi_tid __attribute__((tls_model("initial-exec")));
+
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-/* Four bytes, so also a library that is loaded later gets them from the static block: without a call
- * of __tls_get_addr() for every step of every call. */
-static _Thread_local uint32_t cached_tid __attribute__((tls_model("initial-exec")));
 
 static void on_fork_in_child(void)
 {
-    atomic_fetch_add_explicit(&fork_count, 1, memory_order_relaxed);
-    cached_tid = 0;
+    atomic_fetch_add_explicit(&snapi_fork_count, 1, memory_order_relaxed);
+    snapi_tid = 0;
 }
 
 static void watch_forks(void)
@@ -46,12 +46,7 @@ static void watch_forks(void)
 uint32_t snapi_fork_generation(void)
 {
     (void)pthread_once(&fork_once, watch_forks);
-    return atomic_load_explicit(&fork_count, memory_order_relaxed);
-}
-
-bool snapi_loop_is_forked(const struct snap_loop *loop)
-{
-    return loop->fork_generation != atomic_load_explicit(&fork_count, memory_order_relaxed);
+    return atomic_load_explicit(&snapi_fork_count, memory_order_relaxed);
 }
 
 struct snap_status snapi_loop_check(const struct snap_loop *loop)
@@ -66,59 +61,38 @@ struct snap_status snapi_loop_check(const struct snap_loop *loop)
 
 static uint32_t my_tid(void)
 {
-    if (cached_tid == 0) {
-        cached_tid = (uint32_t)syscall(SYS_gettid);
+    if (snapi_tid == 0) {
+        snapi_tid = (uint32_t)syscall(SYS_gettid);
     }
-    return cached_tid;
-}
-
-bool snapi_loop_is_mine(const struct snap_loop *loop)
-{
-    /* Relaxed: only this thread ever writes its own id there. */
-    uint32_t owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
-    return (owner & ~CONTENDED) == my_tid();
-}
-
-bool snapi_loop_in_callback(const struct snap_loop *loop)
-{
-    return snapi_loop_is_mine(loop) && loop->is_iterating;
+    return snapi_tid;
 }
 
 /* S2, and the acquire that pairs with the release in L1: the loop as its last owner left it. */
-static bool become_owner(struct snap_loop *loop)
+bool snapi_loop_become_owner(struct snap_loop *loop)
 {
     uint32_t nobody = 0;
-    if (!atomic_compare_exchange_strong_explicit(&loop->owner, &nobody, my_tid(),
+    if (!atomic_compare_exchange_strong_explicit(&loop->head.owner, &nobody, my_tid(),
                                                  memory_order_seq_cst, memory_order_seq_cst)) {
         return false;
     }
-    loop->depth = 1;
-    loop->now_ns = 0;
+    loop->head.depth = 1;
+    loop->head.now_ns = 0;
     return true;
-}
-
-bool snapi_loop_try_enter(struct snap_loop *loop)
-{
-    if (snapi_loop_is_mine(loop)) {
-        loop->depth++;
-        return true;
-    }
-    return become_owner(loop);
 }
 
 void snapi_owner_lock(struct snap_loop *loop)
 {
-    for (uint32_t n = 0; !become_owner(loop); n++) {
+    for (uint32_t n = 0; !snapi_loop_become_owner(loop); n++) {
         if (n < SPINS_BEFORE_SLEEP) {
             base_cpu_relax();
             continue;
         }
-        uint32_t owner = atomic_load_explicit(&loop->owner, memory_order_relaxed);
+        uint32_t owner = atomic_load_explicit(&loop->head.owner, memory_order_relaxed);
         if (owner != 0 &&
             ((owner & CONTENDED) != 0 ||
-             atomic_compare_exchange_strong_explicit(&loop->owner, &owner, owner | CONTENDED,
+             atomic_compare_exchange_strong_explicit(&loop->head.owner, &owner, owner | CONTENDED,
                                                      memory_order_relaxed, memory_order_relaxed))) {
-            snapi_futex_wait(&loop->owner, owner | CONTENDED, UINT64_MAX);
+            snapi_futex_wait(&loop->head.owner, owner | CONTENDED, UINT64_MAX);
         }
     }
 }
@@ -130,11 +104,11 @@ static bool has_submitted(struct snap_loop *loop)
 
 bool snapi_owner_unlock(struct snap_loop *loop)
 {
-    loop->depth = 0;
+    loop->head.depth = 0;
     /* L1 */
-    uint32_t old = atomic_exchange_explicit(&loop->owner, 0, memory_order_seq_cst);
+    uint32_t old = atomic_exchange_explicit(&loop->head.owner, 0, memory_order_seq_cst);
     if ((old & CONTENDED) != 0) {
-        snapi_futex_wake(&loop->owner, 1);
+        snapi_futex_wake(&loop->head.owner, 1);
     }
     /* L2 */
     return !has_submitted(loop);
@@ -183,16 +157,12 @@ static void settle(struct snap_loop *loop)
     }
 }
 
-void snapi_loop_leave(struct snap_loop *loop)
+void snapi_loop_leave_last(struct snap_loop *loop)
 {
-    base_assert(snapi_loop_is_mine(loop) && loop->depth > 0);
-    if (loop->depth > 1) {
-        loop->depth--;
-        return;
-    }
+    base_assert(snapi_loop_is_mine(loop) && loop->head.depth == 1);
     do {
         settle(loop);
-    } while (!snapi_owner_unlock(loop) && become_owner(loop));
+    } while (!snapi_owner_unlock(loop) && snapi_loop_become_owner(loop));
 }
 
 void snapi_work_init(struct snapi_work *work, snapi_work_fn *run)
@@ -206,7 +176,7 @@ void snapi_loop_submit(struct snap_loop *loop, struct snapi_work *work)
     /* S1: the push is seq_cst. */
     (void)base_mpsc_push(&loop->submissions, &work->node);
     /* S2; an owner does it before it leaves, or in its iteration. */
-    if (!snapi_loop_is_mine(loop) && become_owner(loop)) {
+    if (!snapi_loop_is_mine(loop) && snapi_loop_become_owner(loop)) {
         snapi_loop_leave(loop);
     }
 }
@@ -266,10 +236,8 @@ void snapi_loop_exec(struct snap_loop *loop, void (*fn)(struct snap_loop *loop, 
     }
 }
 
-uint64_t snapi_loop_now(struct snap_loop *loop)
+uint64_t snapi_loop_read_clock(struct snap_loop *loop)
 {
-    if (loop->now_ns == 0) {
-        loop->now_ns = base_clock_now_ns();
-    }
-    return loop->now_ns;
+    loop->head.now_ns = base_clock_now_ns();
+    return loop->head.now_ns;
 }

@@ -194,8 +194,8 @@ enum base_err snapi_loop_wait(struct snap_loop *loop, struct snapi_waiter *waite
                               uint64_t deadline_ns)
 {
     bool owns = snapi_loop_is_mine(loop);
-    if (owns && loop->is_iterating) {
-        if (loop->depth > 1) {
+    if (owns && loop->head.is_iterating) {
+        if (loop->head.depth > 1) {
             snapi_loop_leave(loop);
         }
         return BASE_E_IN_USE;

@@ -273,6 +273,26 @@ static void a_far_deadline_before_them_holds_nobody_up(void **state)
     assert_int_equal(fire_all(1000000), BASE_WHEEL_QUEUES + 1);
 }
 
+static void a_held_timer_waits_until_it_is_added(void **state)
+{
+    (void)state;
+    struct base_timer timers[2] = {0};
+    struct base_list held;
+    base_list_init(&held);
+    base_wheel_init(&wheel, 0, 1);
+    for (size_t i = 0; i < 2; i++) {
+        base_timer_hold(&timers[i], &held);
+        assert_false(base_timer_is_armed(&timers[i]));
+    }
+    assert_int_equal(base_wheel_next_deadline_ns(&wheel), UINT64_MAX);
+    base_wheel_del(&wheel, &timers[0]);
+    assert_ptr_equal(base_list_first(&held), &timers[1].link);
+    base_wheel_add(&wheel, &timers[1], 10);
+    assert_true(base_list_is_empty(&held));
+    assert_int_equal(wheel.n_timers, 1);
+    assert_int_equal(fire_all(10), 1);
+}
+
 static void a_timer_added_behind_the_clock_fires_whatever_the_time(void **state)
 {
     (void)state;
@@ -458,6 +478,7 @@ int main(void)
         cmocka_unit_test(one_advance_takes_no_more_from_a_queue_than_it_may),
         cmocka_unit_test(mixed_timeouts_fire_in_order),
         cmocka_unit_test(a_far_deadline_before_them_holds_nobody_up),
+        cmocka_unit_test(a_held_timer_waits_until_it_is_added),
         cmocka_unit_test(a_timer_added_behind_the_clock_fires_whatever_the_time),
         cmocka_unit_test(time_that_goes_back_half_way_down_a_slot_is_ignored),
         cmocka_unit_test(a_callback_may_rearm_its_timer),

@@ -227,6 +227,93 @@ static void a_poll_waits_no_longer_than_it_was_told(void **state)
     assert_true(base_clock_now_ns() - before >= 2 * BASE_NS_PER_MS);
 }
 
+enum {
+    STARTED_NS = 2 * BASE_NS_PER_MS
+};
+
+static struct {
+    struct snapi_work work;
+    bool is_deleted;
+    uint64_t ended_ns;
+} slow;
+
+/* A callback that starts the ticker and then runs for longer than the ticker waits. */
+static void start_and_linger(struct snap_loop *l, struct snapi_work *work)
+{
+    (void)work;
+    uint64_t began_ns = base_clock_now_ns();
+    snapi_loop_timer_start(l, &ticker.timer, STARTED_NS);
+    assert_false(base_timer_is_armed(&ticker.timer));
+    if (slow.is_deleted) {
+        snapi_loop_timer_del(l, &ticker.timer);
+    }
+    do {
+        slow.ended_ns = base_clock_now_ns();
+    } while (slow.ended_ns - began_ns < 2 * (uint64_t)STARTED_NS);
+}
+
+static void defer_start_and_linger(bool is_deleted)
+{
+    ticker.n = 0;
+    base_timer_init(&ticker.timer, tick);
+    slow.is_deleted = is_deleted;
+    snapi_work_init(&slow.work, start_and_linger);
+    assert_true(snapi_loop_try_enter(loop));
+    snapi_loop_defer(loop, &slow.work);
+    snapi_loop_leave(loop);
+}
+
+static void a_timer_started_in_a_callback_counts_from_its_end(void **state)
+{
+    (void)state;
+    defer_start_and_linger(false);
+    while (ticker.n == 0) {
+        assert_true(snap_loop_poll(loop, -1) >= 1);
+    }
+    assert_true(base_clock_now_ns() - slow.ended_ns >= STARTED_NS);
+}
+
+static void a_poll_that_ends_knows_when_its_timers_are_due(void **state)
+{
+    (void)state;
+    defer_start_and_linger(false);
+    assert_int_equal(snap_loop_poll(loop, 0), 1);
+    uint64_t returned_ns = base_clock_now_ns();
+    assert_true(base_timer_is_armed(&ticker.timer));
+    assert_true(snapi_loop_try_enter(loop));
+    uint64_t due_ns = snapi_owner_next_due_ns(loop);
+    snapi_loop_leave(loop);
+    assert_true(due_ns >= slow.ended_ns + STARTED_NS);
+    assert_true(due_ns <= returned_ns + STARTED_NS + BASE_NS_PER_MS); /* and the granularity */
+}
+
+static void a_timer_deleted_where_it_was_started_never_fires(void **state)
+{
+    (void)state;
+    defer_start_and_linger(true);
+    assert_int_equal(snap_loop_poll(loop, 0), 1);
+    assert_int_equal(snap_loop_poll(loop, 4), 0);
+    assert_int_equal(ticker.n, 0);
+}
+
+static void a_timer_started_outside_counts_from_now(void **state)
+{
+    (void)state;
+    ticker.n = 0;
+    base_timer_init(&ticker.timer, tick);
+    uint64_t before_ns = base_clock_now_ns();
+    assert_true(snapi_loop_try_enter(loop));
+    snapi_loop_timer_start(loop, &ticker.timer, STARTED_NS);
+    assert_true(base_timer_is_armed(&ticker.timer));
+    assert_true(ticker.timer.deadline_ns >= before_ns + STARTED_NS);
+    assert_true(ticker.timer.deadline_ns <= base_clock_now_ns() + STARTED_NS);
+    snapi_loop_timer_del(loop, &ticker.timer);
+    snapi_loop_timer_start(loop, &ticker.timer, UINT64_MAX);
+    assert_int_equal(ticker.timer.deadline_ns, UINT64_MAX);
+    snapi_loop_timer_del(loop, &ticker.timer);
+    snapi_loop_leave(loop);
+}
+
 struct seen {
     struct snapi_source source;
     int n;
@@ -438,6 +525,10 @@ int main(void)
         CASE(the_owners_own_submission_waits_until_it_leaves),
         CASE(deferred_work_runs_in_the_next_iteration),
         CASE(a_timer_ends_a_poll_that_waits),
+        CASE(a_timer_started_in_a_callback_counts_from_its_end),
+        CASE(a_poll_that_ends_knows_when_its_timers_are_due),
+        CASE(a_timer_deleted_where_it_was_started_never_fires),
+        CASE(a_timer_started_outside_counts_from_now),
         CASE(a_poll_waits_no_longer_than_it_was_told),
         CASE(a_spinning_loop_looks_at_once_where_it_expects),
         CASE(the_descriptor_tells_when_a_timer_is_due),
