@@ -23,7 +23,7 @@ static struct snapi_call **bucket_of(struct snap_channel *channel, uint64_t id)
 /** Doubles the table. When there is no memory for it, the chains grow instead. */
 static void grow_table(struct snap_channel *channel)
 {
-    uint32_t n = channel->n_buckets * 2;
+    uint32_t n = base_max_u32(SNAPI_BUCKETS_MIN, channel->n_buckets * 2);
     struct snapi_call **bigger = calloc(n, sizeof(struct snapi_call *));
     if (bigger == NULL) {
         return;
@@ -37,7 +37,7 @@ static void grow_table(struct snap_channel *channel)
             call = next;
         }
     }
-    if (channel->buckets != channel->first_buckets) {
+    if (channel->buckets != &channel->first_bucket) {
         free((void *)channel->buckets);
     }
     channel->buckets = bigger;
@@ -92,7 +92,7 @@ static void fill_result(const struct snapi_call *call, const struct snap_status 
     result->info.attempts = call->attempts;
     result->info.elapsed_ns = snapi_loop_now(call->channel->loop) - call->started_ns;
     if (call->path != NULL) {
-        memcpy(result->info.peer, call->path->peer, sizeof(result->info.peer));
+        memcpy(result->info.peer, snapi_path_more(call->path)->peer, sizeof(result->info.peer));
     } else {
         result->info.peer[0] = '\0';
     }
@@ -225,7 +225,8 @@ static void on_deadline(struct base_timer *timer, uint64_t now_ns)
     struct snap_status status;
     if (call->state == SNAPI_CALL_SENT) {
         status = snapi_status_of(SNAP_DEADLINE_EXCEEDED, SNAP_ORIGIN_LOCAL, SNAP_RAN_MAYBE,
-                                 "no reply from %s within %" PRIu64 " ms", call->path->peer, ms);
+                                 "no reply from %s within %" PRIu64 " ms",
+                                 snapi_path_more(call->path)->peer, ms);
         snapi_path_send_cancel(call->path, call->id);
     } else {
         status = snapi_status_of(SNAP_DEADLINE_EXCEEDED, SNAP_ORIGIN_LOCAL, ran_of(call),
@@ -421,7 +422,7 @@ static void end_too_long(struct snapi_call *call, const struct snapi_path *path,
     const struct snap_status status =
         snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, ran_of(call),
                         "the request of %s has %zu bytes; max_message_bytes of %s is %" PRIu64,
-                        call->method->name, len, path->peer, path->max_body);
+                        call->method->name, len, snapi_path_more(path)->peer, path->max_body);
     snapi_call_end(call, &status, NULL);
 }
 
@@ -493,7 +494,7 @@ static ProtobufCMessage *decode_response(struct snapi_call *call, const struct s
     if (response == NULL) {
         snapi_arena_give_owned(arena);
         *status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "reply to %s from %s",
-                                        call->method->name, call->path->peer);
+                                        call->method->name, snapi_path_more(call->path)->peer);
         status->ran = SNAP_RAN_YES;
     }
     return response;

@@ -27,9 +27,10 @@ struct ready_wait {
 static uint32_t why_not_pony(const struct snap_channel *channel)
 {
     const struct snapi_path *pony = &channel->pony;
+    const struct snapi_transport *transport = channel->pony_more.transport;
     const char *reason = NULL;
     if (pony->state == SNAPI_PATH_OFF ||
-        pony->transport->ops->state(pony->transport, &reason) == SNAPI_TRANSPORT_DOWN) {
+        transport->ops->state(transport, &reason) == SNAPI_TRANSPORT_DOWN) {
         return SNAP_WHY_NO_SNAPD;
     }
     if (channel->is_peer_without_pony) {
@@ -77,23 +78,23 @@ const char *snapi_channel_trouble(const struct snap_channel *channel)
 {
     const struct snapi_path *tcp = &channel->tcp;
     const struct snapi_path *pony = &channel->pony;
+    const struct snapi_transport *transport = channel->pony_more.transport;
     bool is_pony_only = channel->choice == SNAP_TRANSPORT_PONY;
-    if (tcp->state != SNAPI_PATH_UP && tcp->texts->error[0] != '\0') {
-        return tcp->texts->error;
+    if (tcp->state != SNAPI_PATH_UP && channel->tcp_more.error[0] != '\0') {
+        return channel->tcp_more.error;
     }
     if (is_pony_only && pony->state == SNAPI_PATH_OFF) {
         return "this program has no Pony transport";
     }
     const char *reason = "";
-    if (is_pony_only &&
-        pony->transport->ops->state(pony->transport, &reason) == SNAPI_TRANSPORT_DOWN) {
+    if (is_pony_only && transport->ops->state(transport, &reason) == SNAPI_TRANSPORT_DOWN) {
         return reason;
     }
     if (is_pony_only && channel->is_peer_without_pony) {
         return "the server has no Pony address";
     }
-    if (pony->texts->error[0] != '\0') {
-        return pony->texts->error;
+    if (channel->pony_more.error[0] != '\0') {
+        return channel->pony_more.error;
     }
     return "no answer yet";
 }
@@ -112,8 +113,9 @@ void snapi_channel_log_choice(struct snap_channel *channel)
         base_logf(log, BASE_LOG_INFO, "client", "%s: no transport reaches it now (%s)",
                   channel->target.text, snapi_channel_trouble(channel));
     } else {
+        const struct snapi_path_more *more = snapi_path_more(path);
         base_logf(log, BASE_LOG_INFO, "client", "%s: calls go over %s to %s (%s)",
-                  channel->target.text, path->transport->ops->name, path->peer, snap_why_text(why));
+                  channel->target.text, more->transport->ops->name, more->peer, snap_why_text(why));
     }
 }
 
@@ -181,7 +183,7 @@ static void end_all_calls(struct snap_channel *channel)
 
 static void free_channel(struct snap_channel *channel)
 {
-    if (channel->buckets != channel->first_buckets) {
+    if (channel->buckets != &channel->first_bucket) {
         free((void *)channel->buckets);
     }
     free(channel);
@@ -282,13 +284,10 @@ static void start(struct snap_loop *loop, void *arg)
     bool wants_pony = channel->choice != SNAP_TRANSPORT_TCP;
     bool wants_tcp = channel->target.n_addrs > 0; /* also to ask for the Pony address */
     snapi_path_init(&channel->pony, channel, SNAP_TRANSPORT_PONY,
-                    wants_pony ? snapi_loop_transport(loop, SNAP_TRANSPORT_PONY) : NULL,
-                    &channel->pony_texts);
+                    wants_pony ? snapi_loop_transport(loop, SNAP_TRANSPORT_PONY) : NULL);
     snapi_path_init(&channel->tcp, channel, SNAP_TRANSPORT_TCP,
-                    wants_tcp ? snapi_loop_transport(loop, SNAP_TRANSPORT_TCP) : NULL,
-                    &channel->tcp_texts);
-    memcpy(channel->pony.texts->address, channel->target.pony,
-           sizeof(channel->pony.texts->address));
+                    wants_tcp ? snapi_loop_transport(loop, SNAP_TRANSPORT_TCP) : NULL);
+    memcpy(channel->pony_more.address, channel->target.pony, sizeof(channel->pony_more.address));
     snapi_path_start(&channel->pony);
     snapi_path_start(&channel->tcp);
 }
@@ -299,10 +298,10 @@ static struct snap_channel *new_channel(struct snap_loop *loop)
     if (channel == NULL) {
         return NULL;
     }
-    channel->buckets = channel->first_buckets;
-    channel->n_buckets = SNAPI_BUCKETS_MIN;
+    channel->buckets = &channel->first_bucket;
+    channel->n_buckets = 1;
     channel->loop = loop;
-    channel->choice = snapi_loop_choice(loop);
+    channel->choice = (uint8_t)snapi_loop_choice(loop);
     channel->member.on_loop_destroy = on_loop_destroy;
     atomic_init(&channel->next_id, 1);
     base_rng_init(&channel->rng, base_clock_now_ns() ^ (uintptr_t)channel);
@@ -330,7 +329,7 @@ static struct snap_status apply_options(struct snap_channel *channel,
                                 all.traffic);
     }
     channel->default_timeout_us = all.default_timeout_us;
-    channel->traffic = all.traffic;
+    channel->traffic = (uint8_t)all.traffic;
     if (channel->target.pony[0] != '\0') {
         if (channel->choice == SNAP_TRANSPORT_TCP) {
             return snap_status_make(SNAP_INVALID_ARGUMENT,
@@ -387,7 +386,7 @@ static void fill_info(struct snap_loop *loop, void *arg)
     const struct snapi_path *path = snapi_channel_choose(query->channel, &query->info->why);
     if (path != NULL) {
         query->info->transport = path->kind;
-        memcpy(query->info->peer, path->peer, sizeof(query->info->peer));
+        memcpy(query->info->peer, snapi_path_more(path)->peer, sizeof(query->info->peer));
     }
 }
 

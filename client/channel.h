@@ -17,36 +17,40 @@
  * Threads  owner of the loop, but next_id
  */
 enum {
-    SNAPI_BUCKETS_MIN = 8,
+    SNAPI_BUCKETS_MIN = 8,            /**< of a table on the heap */
+    SNAPI_CHANNEL_LINES = 3,          /**< cache lines that a call over Pony uses */
     SNAPI_CALLS_MAX = 1 << 20,        /**< in flight in one channel */
     SNAPI_WAITING_BYTES_MAX = 1 << 28 /**< of requests that wait for a path or for room */
 };
 
-/* With thousands of channels each call finds its channel's memory cold: what calls over Pony use lies
- * in the first lines. `pony` comes first, because it is what the transport knows of us: it prefetches
- * from there on, see SNAPI_CONN_ARG_LINES. */
+/* With thousands of channels each call finds its channel's memory cold: what a call over Pony needs
+ * to be sent is in the first two lines, what it needs when it ends in the third. `pony` comes first
+ * because it is what the transport knows of us: it prefetches from there on. */
 struct snap_channel {
+    /* Line 0. */
     struct snapi_path pony;
 
-    /* Line 3. */
+    /* Line 1. */
     struct snap_loop *loop;
-    struct base_pool *pool;      /**< of struct snapi_call; of all channels of the loop */
-    struct snapi_call **buckets; /**< [n_buckets] by id; first_buckets as long as they suffice */
-    uint32_t n_buckets;          /**< power of two */
-    uint32_t n_calls;
-    _Atomic uint64_t next_id; /**< any thread */
+    struct base_pool *pool;          /**< of struct snapi_call; of all channels of the loop */
+    struct snapi_call **buckets;     /**< [n_buckets] by id; first_bucket while one is enough */
+    struct snapi_call *first_bucket; /**< a channel mostly has one call in flight */
+    _Atomic uint64_t next_id;        /**< any thread */
     uint64_t default_timeout_us;
-    enum snap_transport choice; /**< AUTO, or forced */
-    uint32_t traffic;           /**< enum snap_traffic */
-    bool is_beginning;          /**< within a function of the application: callbacks have to wait */
+    uint32_t n_buckets; /**< power of two */
+    uint32_t n_calls;
+    uint8_t choice;    /**< enum snap_transport: AUTO, or forced */
+    uint8_t traffic;   /**< enum snap_traffic */
+    bool is_beginning; /**< within a function of the application: callbacks have to wait */
     bool is_closing;
     bool is_peer_without_pony; /**< the server said so */
 
-    /* Line 4. */
-    struct snapi_call *first_buckets[SNAPI_BUCKETS_MIN];
+    /* Line 2 and others. */
+    struct snapi_path_more pony_more;
 
     /* Other things. */
     struct snapi_path tcp;
+    struct snapi_path_more tcp_more;
     size_t waiting_bytes;
     struct base_list waiting;     /**< calls without a path, oldest first */
     struct base_list ended;       /**< calls whose callback is still to be run */
@@ -58,13 +62,13 @@ struct snap_channel {
     struct base_rng rng;  /**< jitter */
     uint32_t logged_kind; /**< the transport last named in the log */
     struct snapi_target target;
-    struct snapi_path_texts pony_texts, tcp_texts;
 };
 
-static_assert(offsetof(struct snap_channel, loop) == sizeof(struct snapi_path) &&
-                  sizeof(struct snapi_path) % BASE_CACHE_LINE == 0 &&
-                  offsetof(struct snap_channel, tcp) <=
-                      (size_t)SNAPI_CONN_ARG_LINES * BASE_CACHE_LINE,
+static_assert(sizeof(struct snapi_path) == BASE_CACHE_LINE &&
+                  offsetof(struct snap_channel, loop) == BASE_CACHE_LINE &&
+                  offsetof(struct snap_channel, pony_more.peer) == 2 * BASE_CACHE_LINE &&
+                  SNAPI_CHANNEL_LINES * BASE_CACHE_LINE ==
+                      offsetof(struct snap_channel, pony_more.path),
               "a call needs no other lines");
 
 /** The path for a new call, or NULL. `why` is set in any case. */

@@ -24,29 +24,31 @@ static void break_off(struct snapi_path *path, const char *why);
 static void on_retry(struct base_timer *timer, uint64_t now_ns)
 {
     (void)now_ns;
-    snapi_path_start(base_container_of(timer, struct snapi_path, retry));
+    snapi_path_start(base_container_of(timer, struct snapi_path_more, retry)->path);
 }
 
 /** Half to all of the backoff, which then doubles: many clients do not come back in step. */
 static void arm_retry(struct snapi_path *path)
 {
     struct snap_channel *channel = path->channel;
-    uint64_t half_ns = path->backoff_ns / 2;
+    struct snapi_path_more *more = snapi_path_more(path);
+    uint64_t half_ns = more->backoff_ns / 2;
     uint64_t wait_ns = half_ns + base_rng_below(&channel->rng, half_ns + 1);
     bool has_next_addr = path->kind == SNAP_TRANSPORT_TCP && channel->target.n_addrs > 1 &&
                          path->addr_idx % channel->target.n_addrs != 0;
     if (has_next_addr) {
         wait_ns = 0;
     } else {
-        path->backoff_ns = base_min_u64(path->backoff_ns * 2, BACKOFF_MAX_NS);
+        more->backoff_ns = base_min_u64(more->backoff_ns * 2, BACKOFF_MAX_NS);
     }
     uint64_t at_ns = snapi_loop_now(channel->loop) + wait_ns;
-    snapi_loop_timer_add(channel->loop, &path->retry, at_ns);
+    snapi_loop_timer_add(channel->loop, &more->retry, at_ns);
 }
 
 static void fail(struct snapi_path *path, const char *why)
 {
-    snprintf(path->texts->error, sizeof(path->texts->error), "%s", why);
+    struct snapi_path_more *more = snapi_path_more(path);
+    snprintf(more->error, sizeof(more->error), "%s", why);
     path->has_failed = true;
     path->state = SNAPI_PATH_IDLE;
     path->addr_idx++;
@@ -89,6 +91,7 @@ static void learn_limit(struct snapi_path *path, uint64_t max_body)
 static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
 {
     struct snap_channel *channel = path->channel;
+    const char *peer = snapi_path_more(path)->peer;
     learn_limit(path, frame->max_body);
     if (path->kind != SNAP_TRANSPORT_TCP || channel->pony.state == SNAPI_PATH_OFF) {
         return;
@@ -98,13 +101,13 @@ static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
     if (frame->text_len < sizeof(said)) {
         memcpy(said, frame->text, frame->text_len);
     }
-    if (said[0] != '\0' && snapi_target_fill_host(said, path->peer, address) != BASE_OK) {
+    if (said[0] != '\0' && snapi_target_fill_host(said, peer, address) != BASE_OK) {
         base_logf(snapi_loop_log(channel->loop), BASE_LOG_WARN, "client",
-                  "%s gives a Pony address that is none: it is not used", path->peer);
+                  "%s gives a Pony address that is none: it is not used", peer);
         return;
     }
     channel->is_peer_without_pony = address[0] == '\0';
-    struct snapi_transport *pony = channel->pony.transport;
+    struct snapi_transport *pony = channel->pony_more.transport;
     enum base_err err = pony->ops->remember(pony, channel->target.text, address);
     if (err != BASE_OK) {
         base_logf(snapi_loop_log(channel->loop), BASE_LOG_DEBUG, "client",
@@ -116,12 +119,11 @@ static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
 /* PR-30 */
 static void on_goaway(struct snapi_path *path, const struct snapi_frame *frame)
 {
+    struct snapi_path_more *more = snapi_path_more(path);
     path->is_going_away = true;
-    snprintf(path->texts->error, sizeof(path->texts->error), "%s takes no more calls: %.*s",
-             path->peer, (int)base_min_size(frame->text_len, 100),
-             frame->text_len > 0 ? frame->text : "");
-    base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_INFO, "client", "%s",
-              path->texts->error);
+    snprintf(more->error, sizeof(more->error), "%s takes no more calls: %.*s", more->peer,
+             (int)base_min_size(frame->text_len, 100), frame->text_len > 0 ? frame->text : "");
+    base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_INFO, "client", "%s", more->error);
     snapi_channel_log_choice(path->channel);
 }
 
@@ -129,7 +131,8 @@ static void on_goaway(struct snapi_path *path, const struct snapi_frame *frame)
 static void leave_peer(struct snapi_path *path, const char *why)
 {
     struct snapi_closed closed = {.err = BASE_E_MALFORMED};
-    snprintf(closed.message, sizeof(closed.message), "%s broke the protocol: %s", path->peer, why);
+    snprintf(closed.message, sizeof(closed.message), "%s broke the protocol: %s",
+             snapi_path_more(path)->peer, why);
     base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_WARN, "client", "%s", closed.message);
     struct snapi_conn *conn = path->conn;
     conn->ops->close(conn, SNAPI_CLOSE_FLUSH); /* on_closed follows and cleans up */
@@ -177,15 +180,16 @@ static void on_message(void *arg, struct snapi_conn *conn, const uint8_t *data, 
 static void on_open(void *arg, struct snapi_conn *conn)
 {
     struct snapi_path *path = arg;
+    struct snapi_path_more *more = snapi_path_more(path);
     path->state = SNAPI_PATH_UP;
     path->is_full = false;
     path->is_going_away = false;
     path->has_failed = false;
     path->has_hello = false;
     path->max_body = SNAPI_BODY_BEFORE_HELLO;
-    path->backoff_ns = BACKOFF_MIN_NS;
-    path->texts->error[0] = '\0';
-    snprintf(path->peer, sizeof(path->peer), "%s", conn->ops->peer(conn));
+    more->backoff_ns = BACKOFF_MIN_NS;
+    more->error[0] = '\0';
+    snprintf(more->peer, sizeof(more->peer), "%s", conn->ops->peer(conn));
     send_frame(path,
                &(struct snapi_frame){.type = SNAPI_HELLO,
                                      .version_min = SNAPI_RPC_VERSION_MIN,
@@ -261,6 +265,7 @@ static const struct snapi_conn_events path_events = {
     .on_writable = on_writable,
     .on_unsent = on_unsent,
     .on_closed = on_closed,
+    .arg_lines = SNAPI_CHANNEL_LINES, /* a path over Pony is the first thing in its channel */
 };
 
 /* ---- start and end ---- */
@@ -268,18 +273,19 @@ static const struct snapi_conn_events path_events = {
 static void connect_now(struct snapi_path *path)
 {
     const struct snapi_target *target = &path->channel->target;
+    const struct snapi_path_more *more = snapi_path_more(path);
     const char *address = path->kind == SNAP_TRANSPORT_TCP
                               ? target->addrs[path->addr_idx % target->n_addrs]
-                              : path->texts->address;
+                              : more->address;
     base_error_clear_note();
-    enum base_err err = path->transport->ops->connect(
-        path->transport, address, path->channel->traffic, &path_events, path, &path->conn);
+    enum base_err err = more->transport->ops->connect(
+        more->transport, address, path->channel->traffic, &path_events, path, &path->conn);
     if (err == BASE_OK) {
         path->state = SNAPI_PATH_CONNECTING;
         return;
     }
     path->conn = NULL;
-    char why[sizeof(path->texts->error)];
+    char why[sizeof(more->error)];
     const char *note = base_error_last_note();
     snprintf(why, sizeof(why), "%s: %s", address, note[0] != '\0' ? note : base_err_text(err));
     fail(path, why);
@@ -289,7 +295,7 @@ static void on_found(void *arg, const char *address)
 {
     struct snapi_path *path = arg;
     path->is_looking_up = false;
-    if (address[0] != '\0' && path->texts->address[0] == '\0') {
+    if (address[0] != '\0' && snapi_path_more(path)->address[0] == '\0') {
         snapi_path_set_address(path, address);
     }
 }
@@ -300,26 +306,32 @@ static void look_up(struct snapi_path *path)
     if (path->is_looking_up) {
         return;
     }
+    struct snapi_transport *transport = snapi_path_more(path)->transport;
     enum base_err err =
-        path->transport->ops->lookup(path->transport, path->channel->target.text, on_found, path);
+        transport->ops->lookup(transport, path->channel->target.text, on_found, path);
     path->is_looking_up = err == BASE_OK || err == BASE_AGAIN;
     if (!path->is_looking_up && err != BASE_E_UNSUPPORTED) {
         arm_retry(path);
     }
 }
 
-void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,
-                     enum snap_transport kind, struct snapi_transport *transport,
-                     struct snapi_path_texts *texts)
+struct snapi_path_more *snapi_path_more(const struct snapi_path *path)
 {
-    *path = (struct snapi_path){
-        .channel = channel, .transport = transport, .kind = (uint8_t)kind, .texts = texts};
-    *texts = (struct snapi_path_texts){0};
+    struct snap_channel *channel = path->channel;
+    return path->kind == SNAP_TRANSPORT_PONY ? &channel->pony_more : &channel->tcp_more;
+}
+
+void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,
+                     enum snap_transport kind, struct snapi_transport *transport)
+{
+    *path = (struct snapi_path){.channel = channel, .kind = (uint8_t)kind};
     path->state = transport == NULL ? SNAPI_PATH_OFF : SNAPI_PATH_IDLE;
-    path->backoff_ns = BACKOFF_MIN_NS;
-    base_timer_init(&path->retry, on_retry);
     base_list_init(&path->sent);
     base_list_init(&path->blocked);
+    struct snapi_path_more *more = snapi_path_more(path);
+    *more = (struct snapi_path_more){
+        .path = path, .transport = transport, .backoff_ns = BACKOFF_MIN_NS};
+    base_timer_init(&more->retry, on_retry);
 }
 
 void snapi_path_start(struct snapi_path *path)
@@ -327,7 +339,7 @@ void snapi_path_start(struct snapi_path *path)
     if (path->state != SNAPI_PATH_IDLE) {
         return;
     }
-    if (path->kind == SNAP_TRANSPORT_PONY && path->texts->address[0] == '\0') {
+    if (path->kind == SNAP_TRANSPORT_PONY && snapi_path_more(path)->address[0] == '\0') {
         look_up(path);
     } else {
         connect_now(path);
@@ -339,9 +351,10 @@ void snapi_path_fini(struct snapi_path *path)
     if (path->state == SNAPI_PATH_OFF) {
         return;
     }
-    snapi_loop_timer_del(path->channel->loop, &path->retry);
+    snapi_loop_timer_del(path->channel->loop, &snapi_path_more(path)->retry);
     if (path->is_looking_up) {
-        path->transport->ops->lookup_cancel(path->transport, path);
+        struct snapi_transport *transport = snapi_path_more(path)->transport;
+        transport->ops->lookup_cancel(transport, path);
     }
     if (path->conn != NULL) {
         path->conn->ops->close(path->conn, SNAPI_CLOSE_ABORT);
@@ -352,10 +365,11 @@ void snapi_path_fini(struct snapi_path *path)
 
 void snapi_path_set_address(struct snapi_path *path, const char *address)
 {
-    if (strcmp(path->texts->address, address) == 0) {
+    struct snapi_path_more *more = snapi_path_more(path);
+    if (strcmp(more->address, address) == 0) {
         return;
     }
-    (void)snprintf(path->texts->address, sizeof(path->texts->address), "%s", address);
+    (void)snprintf(more->address, sizeof(more->address), "%s", address);
     if (path->state == SNAPI_PATH_CONNECTING) {
         path->conn->ops->close(path->conn, SNAPI_CLOSE_ABORT);
         path->conn = NULL;
@@ -367,8 +381,8 @@ void snapi_path_set_address(struct snapi_path *path, const char *address)
         break_off(path, "the server's snapd went away");
     }
     if (path->state == SNAPI_PATH_IDLE && address[0] != '\0') {
-        path->backoff_ns = BACKOFF_MIN_NS;
-        snapi_loop_timer_del(path->channel->loop, &path->retry);
+        more->backoff_ns = BACKOFF_MIN_NS;
+        snapi_loop_timer_del(path->channel->loop, &more->retry);
         connect_now(path);
     }
 }

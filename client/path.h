@@ -26,13 +26,7 @@ enum snapi_path_state {
     SNAPI_PATH_UP
 };
 
-/** What no call needs: kept apart from what every call does. */
-struct snapi_path_texts {
-    char address[SNAPI_TARGET_MAX]; /**< Pony: the server's; "" while not known */
-    char error[192];                /**< why it failed last; "" */
-};
-
-/* Three cache lines. */
+/* One cache line: what a call needs to be sent. With thousands of channels each of them is cold. */
 struct snapi_path {
     struct snap_channel *channel;
     struct snapi_conn *conn;  /**< CONNECTING, UP */
@@ -48,19 +42,25 @@ struct snapi_path {
     bool is_looking_up;       /**< snapd was asked for the address */
     bool has_failed;          /**< since it was up last, or from the start */
     uint8_t addr_idx;         /**< TCP: which of the target's addresses is tried next; wraps */
+};
 
+/** The rest of a path, which calls do not need, but for `peer` when they end. */
+struct snapi_path_more {
     char peer[64]; /**< of this connection, for snap_call_info */
-
+    struct snapi_path *path;
     struct snapi_transport *transport;
     uint64_t backoff_ns; /**< next wait after a failure */
     struct base_timer retry;
-    struct snapi_path_texts *texts; /**< the channel's */
+    char address[SNAPI_TARGET_MAX]; /**< Pony: the server's; "" while not known */
+    char error[192];                /**< why it failed last; "" */
 };
+
+/** Of the channel that the path is in. */
+struct snapi_path_more *snapi_path_more(const struct snapi_path *path);
 
 /** Prepares; starts nothing. */
 void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,
-                     enum snap_transport kind, struct snapi_transport *transport,
-                     struct snapi_path_texts *texts);
+                     enum snap_transport kind, struct snapi_transport *transport);
 
 /** Starts connecting, or asks for the address first. */
 void snapi_path_start(struct snapi_path *path);

@@ -91,7 +91,7 @@ bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoi
     size_t len = snapi_frame_size(&out->frame);
     struct snapi_tx tx;
     enum base_err err = BASE_AGAIN;
-    if (base_list_is_empty(&conn->pending)) {
+    if (conn->pending_bytes == 0) {
         err = ops->begin(conn->conn, len, &tx);
     }
     if (err == BASE_AGAIN) {
@@ -113,7 +113,7 @@ void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *dat
     const struct snapi_transport_ops *ops = conn->conn->ops;
     struct snapi_tx tx;
     enum base_err err = BASE_AGAIN;
-    if (base_list_is_empty(&conn->pending)) {
+    if (conn->pending_bytes == 0) {
         err = ops->begin(conn->conn, len, &tx);
     }
     if (err == BASE_AGAIN) {
@@ -376,6 +376,7 @@ static const struct snapi_conn_events conn_events = {
     .on_writable = on_writable,
     .on_unsent = on_unsent,
     .on_closed = on_closed,
+    .arg_lines = SNAPI_SERVER_CONN_LINES,
 };
 
 /* ---- listeners ---- */

@@ -9,6 +9,8 @@
 
 #include <snaprpc/server.h>
 
+#include <assert.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 
 /**
@@ -19,8 +21,9 @@
 enum {
     SNAPI_SERVER_LISTENERS_MAX = 32, /**< one of them for Pony */
     SNAPI_PEER_MAX = 64,
-    SNAPI_HELLO_TIMEOUT_S = 10, /**< for the client's first frame */
-    SNAPI_FLUSH_TIMEOUT_S = 2   /**< for a connection to take what is queued when it is closed */
+    SNAPI_SERVER_CONN_LINES = 2, /**< cache lines of a connection that calls use */
+    SNAPI_HELLO_TIMEOUT_S = 10,  /**< for the client's first frame */
+    SNAPI_FLUSH_TIMEOUT_S = 2    /**< for a connection to take what is queued when it is closed */
 };
 
 /** A server stops in steps; each ends by itself or by its timer. */
@@ -63,7 +66,7 @@ struct snap_server {
 };
 
 /** A connection from a client. With thousands of them each call finds its memory cold: what calls
- *  use is in the first lines, which the transport may prefetch (SNAPI_CONN_ARG_LINES). */
+ *  use is in the first lines, which the transport prefetches. */
 struct snapi_server_conn {
     /* Line 0. */
     struct snap_server *server;
@@ -71,19 +74,26 @@ struct snapi_server_conn {
     struct snapi_handler *last_handler; /**< of the last request; NULL: none yet, or unknown */
     size_t max_reply;       /**< bytes: the least of what we, the client and the transport take */
     struct base_list calls; /**< unanswered */
-    size_t pending_bytes;
-    uint8_t kind;      /**< enum snap_transport */
-    bool has_hello;    /**< the client's first frame came */
-    bool is_accepting; /**< within on_accept */
-    bool is_doomed;    /**< was to be aborted then */
-    bool is_closing;   /**< close(FLUSH) was called; what comes is ignored */
+    size_t pending_bytes;   /**< of what is in `pending`; 0: nothing is */
+    uint8_t kind;           /**< enum snap_transport */
+    bool has_hello;         /**< the client's first frame came */
+    bool is_accepting;      /**< within on_accept */
+    bool is_doomed;         /**< was to be aborted then */
+    bool is_closing;        /**< close(FLUSH) was called; what comes is ignored */
 
-    /* Lines 1 and 2. */
-    char peer[SNAPI_PEER_MAX];
+    /* Line 1. */
+    alignas(BASE_CACHE_LINE) char peer[SNAPI_PEER_MAX];
+
+    /* Other things. */
     struct base_list pending; /**< struct pending in conn.c: sent when there is room */
     struct base_list link;
     struct base_timer timer; /**< HELLO, then FLUSH */
 };
+
+static_assert(offsetof(struct snapi_server_conn, peer) == BASE_CACHE_LINE &&
+                  offsetof(struct snapi_server_conn, pending) ==
+                      (size_t)SNAPI_SERVER_CONN_LINES * BASE_CACHE_LINE,
+              "a call needs no other lines");
 
 /**
  * Whose a call is. LIVE: it waits for its answer. ANSWERING: the application answers; the server

@@ -74,6 +74,8 @@ struct snapi_conn_events {
     /** The last event of a connection, also of one that never opened; after it the conn is gone.
      *  Not called for a connection that we closed with ABORT. */
     void (*on_closed)(void *arg, struct snapi_conn *conn, const struct snapi_closed *why);
+    /** Cache lines from `arg` on that on_message uses: a transport may prefetch them. 0: none. */
+    uint32_t arg_lines;
 };
 
 struct snapi_listener_events {
@@ -85,9 +87,7 @@ struct snapi_listener_events {
 };
 
 enum {
-    SNAPI_CONN_LINES = 2, /**< cache lines of a connection that messages use, from its begin on */
-    SNAPI_CONN_ARG_LINES = 5 /**< cache lines from a connection's `arg` on that a transport may
-                                  prefetch before it calls back: what messages need is best there */
+    SNAPI_CONN_LINES = 2 /**< cache lines of a connection that messages use, from its begin on */
 };
 
 enum snapi_close {

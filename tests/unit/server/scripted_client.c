@@ -168,8 +168,11 @@ static void on_closed(void *arg, struct snapi_conn *conn, const struct snapi_clo
     client->why = why->err;
 }
 
-static const struct snapi_conn_events events = {on_open, on_message, on_writable, on_unsent,
-                                                on_closed};
+static const struct snapi_conn_events events = {.on_open = on_open,
+                                                .on_message = on_message,
+                                                .on_writable = on_writable,
+                                                .on_unsent = on_unsent,
+                                                .on_closed = on_closed};
 
 void scripted_connect(struct scripted *client, struct host *host, enum snap_transport kind,
                       const char *address)

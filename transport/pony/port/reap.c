@@ -226,7 +226,8 @@ static void prefetch_batch(struct pony_port *port, uint32_t n)
         if (!entries[i]->is_listener) {
             const struct pony_port_conn *conn =
                 base_container_of(entries[i], struct pony_port_conn, entry);
-            base_prefetch_lines(conn->arg, SNAPI_CONN_ARG_LINES);
+            uint32_t n_lines = conn->events != NULL ? conn->events->arg_lines : 0;
+            base_prefetch_lines(conn->arg, n_lines);
         }
     }
 }
