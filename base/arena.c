@@ -5,7 +5,6 @@
 #include "base/compiler.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 void base_arena_init(struct base_arena *arena, size_t chunk_bytes, size_t max_bytes)
 {
@@ -74,95 +73,10 @@ void *base_arena_alloc_from_new(struct base_arena *arena, size_t size)
     return piece;
 }
 
-void *base_arena_alloc_zero(struct base_arena *arena, size_t size)
-{
-    void *piece = base_arena_alloc(arena, size);
-    if (piece != NULL) {
-        memset(piece, 0, size);
-    }
-    return piece;
-}
-
-void *base_arena_dup(struct base_arena *arena, const void *from, size_t n)
-{
-    void *piece = base_arena_alloc(arena, n);
-    if (piece != NULL && n > 0) {
-        memcpy(piece, from, n);
-    }
-    return piece;
-}
-
-char *base_arena_dup_str(struct base_arena *arena, const char *from, size_t n)
-{
-    if (n == SIZE_MAX) {
-        return NULL;
-    }
-    char *piece = base_arena_alloc(arena, n + 1);
-    if (piece != NULL) {
-        memcpy(piece, from, n);
-        piece[n] = '\0';
-    }
-    return piece;
-}
-
 void base_arena_free_chunks(struct base_arena *arena)
 {
     free_extra_chunks(arena);
     if (arena->first->capacity > arena->chunk_bytes) {
         base_arena_fini(arena);
     }
-}
-
-void base_arena_pool_init(struct base_arena_pool *pool, size_t chunk_bytes, size_t max_bytes,
-                          uint32_t max_free)
-{
-    *pool = (struct base_arena_pool){
-        .chunk_bytes = chunk_bytes, .max_bytes = max_bytes, .max_free = max_free};
-}
-
-static void destroy(struct base_arena *arena)
-{
-    base_arena_fini(arena);
-    free(arena);
-}
-
-void base_arena_pool_fini(struct base_arena_pool *pool)
-{
-    while (pool->free != NULL) {
-        struct base_arena *arena = pool->free;
-        pool->free = arena->next_free;
-        destroy(arena);
-    }
-    pool->n_free = 0;
-}
-
-struct base_arena *base_arena_pool_take(struct base_arena_pool *pool)
-{
-    struct base_arena *arena = pool->free;
-    if (arena != NULL) {
-        pool->free = arena->next_free;
-        arena->next_free = NULL;
-        pool->n_free--;
-        return arena;
-    }
-    arena = malloc(sizeof(*arena));
-    if (arena != NULL) {
-        base_arena_init(arena, pool->chunk_bytes, pool->max_bytes);
-    }
-    return arena;
-}
-
-void base_arena_pool_give(struct base_arena_pool *pool, struct base_arena *arena)
-{
-    if (arena == NULL) {
-        return;
-    }
-    if (pool->n_free >= pool->max_free) {
-        destroy(arena);
-        return;
-    }
-    base_arena_reset(arena);
-    arena->next_free = pool->free;
-    pool->free = arena;
-    pool->n_free++;
 }

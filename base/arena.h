@@ -3,13 +3,13 @@
 #define BASE_ARENA_H
 
 /**
- * Arena: memory that is given back all at once, and a pool of arenas.
+ * Arena: memory that is given back all at once.
  *
  * Shape    chunks in a chain, bump allocation; every piece is 16-aligned
  * Memory   the first chunk is made at the first allocation and kept by reset, so an arena that is
  *          reused for pieces that fit into it never goes to the heap again. All chunks together
  *          never exceed max_bytes.
- * Threads  arena and pool have one owner at a time
+ * Threads  one owner at a time
  */
 #include "base/compiler.h"
 
@@ -35,7 +35,6 @@ struct base_arena {
     size_t chunk_bytes;               /**< usable bytes of an ordinary chunk */
     size_t max_bytes;                 /**< limit on the usable bytes of all chunks together */
     size_t total_bytes;               /**< usable bytes of all chunks now */
-    struct base_arena *next_free;     /**< the pool's */
 };
 
 /** Allocates nothing yet. chunk_bytes >= 16; max_bytes is the limit, SIZE_MAX for none. */
@@ -47,13 +46,6 @@ void base_arena_fini(struct base_arena *arena);
 /** `size` bytes, 16-aligned, not zeroed; a size of 0 gives a valid pointer too. NULL at the limit or
  * when the heap is empty. Lives until reset or fini. */
 static inline void *base_arena_alloc(struct base_arena *arena, size_t size);
-void *base_arena_alloc_zero(struct base_arena *arena, size_t size);
-
-/** A copy of `n` bytes, NULL as base_arena_alloc. */
-void *base_arena_dup(struct base_arena *arena, const void *from, size_t n);
-
-/** A copy of the n bytes at `from` with a NUL behind them. */
-char *base_arena_dup_str(struct base_arena *arena, const char *from, size_t n);
 
 /** base_arena_alloc() where the present chunk does not do. */
 void *base_arena_alloc_from_new(struct base_arena *arena, size_t size);
@@ -87,26 +79,5 @@ static inline void base_arena_reset(struct base_arena *arena)
         base_arena_free_chunks(arena);
     }
 }
-
-/** Arenas that wait for reuse. */
-struct base_arena_pool {
-    struct base_arena *free;
-    uint32_t n_free;
-    uint32_t max_free;  /**< more than these are given back to the heap */
-    size_t chunk_bytes; /**< of the arenas it makes */
-    size_t max_bytes;   /**< of each arena it makes */
-};
-
-void base_arena_pool_init(struct base_arena_pool *pool, size_t chunk_bytes, size_t max_bytes,
-                          uint32_t max_free);
-
-/** Frees the waiting arenas; those that are out stay their takers'. Accepts a zeroed pool. */
-void base_arena_pool_fini(struct base_arena_pool *pool);
-
-/** An empty arena, NULL when the heap is empty. Give it back with base_arena_pool_give. */
-struct base_arena *base_arena_pool_take(struct base_arena_pool *pool);
-
-/** Resets and keeps, or frees. NULL is accepted. */
-void base_arena_pool_give(struct base_arena_pool *pool, struct base_arena *arena);
 
 #endif

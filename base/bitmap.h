@@ -20,16 +20,6 @@ static inline bool base_bitmap_test(const uint64_t *words, uint32_t i)
     return (words[i / 64] >> (i % 64) & 1) != 0;
 }
 
-static inline void base_bitmap_set(uint64_t *words, uint32_t i)
-{
-    words[i / 64] |= UINT64_C(1) << (i % 64);
-}
-
-static inline void base_bitmap_clear(uint64_t *words, uint32_t i)
-{
-    words[i / 64] &= ~(UINT64_C(1) << (i % 64));
-}
-
 /** Bits [first, last] of a word, 0 <= first <= last <= 63. */
 static inline uint64_t base_bitmap_mask(uint32_t first, uint32_t last)
 {

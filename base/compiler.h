@@ -81,11 +81,6 @@ static inline bool base_is_pow2_u32(uint32_t v)
     return v != 0 && (v & (v - 1)) == 0;
 }
 
-static inline bool base_is_pow2_u64(uint64_t v)
-{
-    return v != 0 && (v & (v - 1)) == 0;
-}
-
 /** Least power of two >= v; 1 for 0; 0 when it does not fit (v > 2^31). */
 static inline uint32_t base_ceil_pow2_u32(uint32_t v)
 {
@@ -102,11 +97,6 @@ static inline uint32_t base_ceil_pow2_u32(uint32_t v)
 static inline uint64_t base_round_up_u64(uint64_t v, uint64_t align)
 {
     return (v + align - 1) & ~(align - 1);
-}
-
-static inline uint64_t base_round_down_u64(uint64_t v, uint64_t align)
-{
-    return v & ~(align - 1);
 }
 
 static inline size_t base_round_up_size(size_t v, size_t align)

@@ -81,12 +81,6 @@ static inline size_t base_cursor_left(const struct base_cursor *c)
     return c->is_failed ? 0 : c->size - c->pos;
 }
 
-/** Marks the parse as failed, for a value that is out of its range. */
-static inline void base_cursor_fail(struct base_cursor *c)
-{
-    c->is_failed = true;
-}
-
 /** The next `n` bytes where they lie, or NULL; n may be 0. Valid as long as the cursor's bytes. */
 static inline const uint8_t *base_cursor_get_bytes(struct base_cursor *c, size_t n)
 {

@@ -48,15 +48,6 @@ int64_t base_pages_take(struct base_pages *pages, uint32_t n)
     return idx;
 }
 
-enum base_err base_pages_take_at(struct base_pages *pages, uint32_t idx, uint32_t n)
-{
-    BASE_ENSURE(n > 0 && base_span_fits(idx, n, pages->n_pages), BASE_E_INVALID);
-    uint32_t end = base_bitmap_next_clear(pages->free_bits, idx + n, idx);
-    BASE_ENSURE(end == idx + n, BASE_E_IN_USE);
-    mark_taken(pages, idx, n);
-    return BASE_OK;
-}
-
 enum base_err base_pages_give(struct base_pages *pages, uint32_t idx, uint32_t n)
 {
     BASE_ENSURE(n > 0 && base_span_fits(idx, n, pages->n_pages), BASE_E_INVALID);

@@ -31,9 +31,6 @@ void base_pages_fini(struct base_pages *pages); /**< accepts a zeroed one */
 /** Index of the first of `n` pages in a row, now taken; -1 when there is no such run or n is 0. */
 int64_t base_pages_take(struct base_pages *pages, uint32_t n);
 
-/** Takes the run [idx, idx + n) itself (saved state). Errors: BASE_E_INVALID outside, BASE_E_IN_USE. */
-BASE_MUST_USE enum base_err base_pages_take_at(struct base_pages *pages, uint32_t idx, uint32_t n);
-
 /**
  * Frees [idx, idx + n), which may be a part of what was taken.
  * Errors: BASE_E_INVALID outside the region, or a page of it is free already; nothing changes then

@@ -85,11 +85,6 @@ char *gen_name_lower(struct gen_arena *arena, const char *name)
     return convert_name(arena, name, convert_lower);
 }
 
-char *gen_name_upper(struct gen_arena *arena, const char *name)
-{
-    return convert_name(arena, name, convert_upper);
-}
-
 char *gen_name_camel(struct gen_arena *arena, const char *name)
 {
     return convert_name(arena, name, convert_camel);

@@ -20,9 +20,6 @@
 /** "GetReply" -> "get_reply": protobuf-c's CamelToLower. */
 char *gen_name_lower(struct gen_arena *arena, const char *name);
 
-/** "GetReply" -> "GET_REPLY": protobuf-c's CamelToUpper. */
-char *gen_name_upper(struct gen_arena *arena, const char *name);
-
 /** "get_reply" -> "GetReply": protobuf-c's ToCamel. */
 char *gen_name_camel(struct gen_arena *arena, const char *name);
 

@@ -34,7 +34,6 @@ enum {
     SPIN_MAX_NS = 50000,    /* adaptive spinning; a wake-up of an idle core costs 200 us */
     SPIN_STEP_NS = 2000,    /* what one look burns at most: while others run, waiting is free */
     SPIN_WALL = 20,         /* of the patience: no longer awake with nothing to do than this */
-    SPIN_SCORE_START = 4,
     SPIN_SCORE_MAX = 16,
     SPIN_PROBE_EVERY = 16 /* idle times, when spinning did not pay lately */
 };

@@ -186,7 +186,4 @@ struct snapi_listener {
 /** All transports of this build, in the order of preference; ends with NULL. */
 extern const struct snapi_transport_ops *const snapi_transport_all[];
 
-/** The one of that name, or NULL. */
-const struct snapi_transport_ops *snapi_transport_find(const char *name);
-
 #endif

@@ -37,20 +37,16 @@ static void step(struct base_pages *pages, struct base_cursor *c)
     uint8_t op = base_cursor_get_u8(c);
     uint32_t idx = base_cursor_get_u16(c) % (MAX_PAGES + 50);
     uint32_t n = base_cursor_get_u8(c);
-    bool is_taken = op % 3 != 0;
+    bool is_taken = op % 2 != 0;
     bool is_done = false;
-    if (op % 3 == 0) {
-        bool is_good = n > 0 && all_are(pages->n_pages, idx, n, true);
-        is_done = base_pages_give(pages, idx, n) == BASE_OK;
-        base_assert(is_done == is_good);
-    } else if (op % 3 == 1) {
+    if (is_taken) {
         int64_t want = first_fit(pages->n_pages, n);
         base_assert(base_pages_take(pages, n) == want);
         is_done = want >= 0;
         idx = (uint32_t)want;
     } else {
-        bool is_good = n > 0 && all_are(pages->n_pages, idx, n, false);
-        is_done = base_pages_take_at(pages, idx, n) == BASE_OK;
+        bool is_good = n > 0 && all_are(pages->n_pages, idx, n, true);
+        is_done = base_pages_give(pages, idx, n) == BASE_OK;
         base_assert(is_done == is_good);
     }
     if (is_done) {

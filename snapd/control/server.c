@@ -290,11 +290,6 @@ enum base_err snapd_server_run(struct snapd_server *server)
     return BASE_OK;
 }
 
-void snapd_server_stop(struct snapd_server *server)
-{
-    server->is_stopping = true;
-}
-
 void snapd_server_fini(struct snapd_server *server)
 {
     if (server->sessions.next != NULL) {

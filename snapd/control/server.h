@@ -61,9 +61,8 @@ BASE_MUST_USE enum base_err snapd_server_init(struct snapd_server *server,
 BASE_MUST_USE enum base_err snapd_server_add_module(struct snapd_server *server,
                                                     struct snapd_module *module);
 
-/** Until a signal or stop(). */
+/** Until a signal. */
 BASE_MUST_USE enum base_err snapd_server_run(struct snapd_server *server);
-void snapd_server_stop(struct snapd_server *server);
 
 /** Ends all sessions. Accepts a zeroed server. */
 void snapd_server_fini(struct snapd_server *server);

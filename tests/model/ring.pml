@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The rings of transport/pony/abi/ring.c and base/spsc.h on a machine that reorders what C11 lets
+/* The rings of transport/pony/abi/ring.c on a machine that reorders what C11 lets
  * it: one producer, one consumer, free-running cursors that wrap, a private copy of the other's
  * cursor at each side, items published in batches.
  *

@@ -21,10 +21,6 @@
  * Samples  round trips as congestion control gets them, taken between the flow and the algorithm
  */
 
-enum {
-    CC_NODES_MAX = 5200
-};
-
 struct cc_config {
     const struct pony_cc_ops *cc;
     struct pony_cc_config tuning;

@@ -18,8 +18,7 @@
 
 enum {
     CONNS_MAX = 8,
-    SERVICE = 9,
-    NUMBERS_MAX = 64 /* indices of flows that these worlds use */
+    SERVICE = 9
 };
 
 struct load {

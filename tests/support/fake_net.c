@@ -42,7 +42,6 @@ void fake_reset(void)
         fake_net.is_full[i] = fake_net.is_again[i] = fake_net.is_held[i] = fake_net.is_refused[i] =
             fake_net.is_hung[i] = false;
         fake_net.state[i] = SNAPI_TRANSPORT_UP;
-        fake_net.n_delivered[i] = 0;
         fake_net.max_message[i] = 0;
     }
     memset(fake_net.remembered, 0, sizeof(fake_net.remembered));
@@ -124,14 +123,6 @@ uint32_t fake_n_conns(enum snap_transport kind)
             n += t->kind == kind;
         }
     }
-    fake_unlock();
-    return n;
-}
-
-uint64_t fake_n_delivered(enum snap_transport kind)
-{
-    fake_lock();
-    uint64_t n = fake_net.n_delivered[kind];
     fake_unlock();
     return n;
 }

@@ -89,7 +89,6 @@ struct fake_net {
     bool is_refused[FAKE_KINDS];
     bool is_hung[FAKE_KINDS];
     enum snapi_transport_state state[FAKE_KINDS];
-    uint64_t n_delivered[FAKE_KINDS];
     uint32_t n_listeners;
 
     struct {

@@ -199,7 +199,6 @@ static void deliver(struct fake_conn *conn, enum event event)
         break;
     case EVENT_MESSAGE:
         msg = take_msg(&conn->inbox);
-        fake_net.n_delivered[conn->owner->kind]++;
         fake_unlock();
         events->on_message(arg, &conn->base, msg->data, msg->len);
         break;

@@ -52,7 +52,4 @@ void fake_break(enum snap_transport kind);
 /** Connections of a kind, both ends counted. */
 uint32_t fake_n_conns(enum snap_transport kind);
 
-/** Messages delivered by a kind since fake_reset(). */
-uint64_t fake_n_delivered(enum snap_transport kind);
-
 #endif

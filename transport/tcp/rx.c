@@ -30,16 +30,6 @@ void ktcp_rx_fini(struct ktcp_rx *rx)
     }
 }
 
-bool ktcp_rx_is_between_messages(const struct ktcp_rx *rx)
-{
-    for (int i = 0; i <= KTCP_STREAMS; i++) {
-        if (rx->slots[i].buf.data != NULL) {
-            return false;
-        }
-    }
-    return rx->n_held == 0;
-}
-
 static enum base_err malformed(struct ktcp_rx *rx, const char *why)
 {
     rx->why = why;

@@ -89,7 +89,4 @@ void ktcp_rx_plan(struct ktcp_rx *rx, uint8_t *shared, struct ktcp_rx_plan *plan
 /** `n` bytes (1..plan->bytes) were read into the plan's places in order. */
 BASE_MUST_USE enum base_err ktcp_rx_commit(struct ktcp_rx *rx, struct ktcp_rx_plan *plan, size_t n);
 
-/** False when the stream ends inside a frame or inside a message in pieces. */
-bool ktcp_rx_is_between_messages(const struct ktcp_rx *rx);
-
 #endif

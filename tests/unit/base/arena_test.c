@@ -48,7 +48,6 @@ static void absurd_sizes_are_refused(void **state)
     assert_null(base_arena_alloc(&arena, SIZE_MAX - 15));
     assert_null(base_arena_alloc(&arena, SIZE_MAX - 16));
     assert_null(base_arena_alloc(&arena, SIZE_MAX / 2));
-    assert_null(base_arena_dup_str(&arena, "x", SIZE_MAX));
     assert_non_null(base_arena_alloc(&arena, 8));
     base_arena_fini(&arena);
 }
@@ -82,43 +81,6 @@ static void reset_lets_a_huge_chunk_go(void **state)
     base_arena_fini(&arena);
 }
 
-static void copies_are_copies(void **state)
-{
-    (void)state;
-    struct base_arena arena;
-    base_arena_init(&arena, 128, SIZE_MAX);
-    assert_string_equal(base_arena_dup_str(&arena, "snapd!", 5), "snapd");
-    assert_string_equal(base_arena_dup_str(&arena, "", 0), "");
-    assert_memory_equal(base_arena_dup(&arena, "abc", 3), "abc", 3);
-    assert_non_null(base_arena_dup(&arena, NULL, 0));
-    unsigned char *zeros = base_arena_alloc_zero(&arena, 40);
-    for (int i = 0; i < 40; i++) {
-        assert_int_equal(zeros[i], 0);
-    }
-    base_arena_fini(&arena);
-}
-
-static void the_pool_reuses_arenas(void **state)
-{
-    (void)state;
-    struct base_arena_pool pool;
-    base_arena_pool_init(&pool, 256, 4096, 1);
-    struct base_arena *a = base_arena_pool_take(&pool);
-    struct base_arena *b = base_arena_pool_take(&pool);
-    assert_non_null(a);
-    assert_non_null(b);
-    void *piece = base_arena_alloc(a, 10);
-    base_arena_pool_give(&pool, a);
-    base_arena_pool_give(&pool, b);
-    base_arena_pool_give(&pool, NULL);
-    assert_int_equal(pool.n_free, 1);
-    assert_ptr_equal(base_arena_pool_take(&pool), a);
-    assert_ptr_equal(base_arena_alloc(a, 10), piece);
-    base_arena_pool_give(&pool, a);
-    base_arena_pool_fini(&pool);
-    base_arena_pool_fini(&pool);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,8 +89,6 @@ int main(void)
         cmocka_unit_test(absurd_sizes_are_refused),
         cmocka_unit_test(reset_keeps_the_first_chunk),
         cmocka_unit_test(reset_lets_a_huge_chunk_go),
-        cmocka_unit_test(copies_are_copies),
-        cmocka_unit_test(the_pool_reuses_arenas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

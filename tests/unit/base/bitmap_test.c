@@ -33,12 +33,12 @@ static void searches_end_at_the_last_bit(void **state)
     assert_int_equal(base_bitmap_next_set(words, BITS, 0), BITS);
     assert_int_equal(base_bitmap_next_set(words, BITS, BITS), BITS);
     assert_int_equal(base_bitmap_next_set(words, BITS, UINT32_MAX), BITS);
-    base_bitmap_set(words, BITS); /* just past the end */
+    base_bitmap_set_run(words, BITS, 1); /* just past the end */
     assert_int_equal(base_bitmap_next_set(words, BITS, 0), BITS);
-    base_bitmap_set(words, BITS - 1);
+    base_bitmap_set_run(words, BITS - 1, 1);
     assert_int_equal(base_bitmap_next_set(words, BITS, 0), BITS - 1);
     assert_int_equal(base_bitmap_next_set(words, BITS, BITS - 1), BITS - 1);
-    base_bitmap_clear(words, BITS - 1);
+    base_bitmap_clear_run(words, BITS - 1, 1);
     base_bitmap_set_run(words, 0, BITS);
     assert_int_equal(base_bitmap_next_clear(words, BITS, 0), BITS);
     assert_int_equal(base_bitmap_next_clear(words, 0, 0), 0);

@@ -32,8 +32,6 @@ static void powers_of_two_are_told(void **state)
     assert_true(base_is_pow2_u32(1));
     assert_true(base_is_pow2_u32(1U << 31));
     assert_false(base_is_pow2_u32(UINT32_MAX));
-    assert_false(base_is_pow2_u64(0));
-    assert_true(base_is_pow2_u64(UINT64_C(1) << 63));
     assert_int_equal(base_ceil_pow2_u32(0), 1);
     assert_int_equal(base_ceil_pow2_u32(1), 1);
     assert_int_equal(base_ceil_pow2_u32(64), 64);
@@ -49,7 +47,6 @@ static void rounding_and_saturation_keep_their_bounds(void **state)
     assert_int_equal(base_round_up_u64(64, 64), 64);
     assert_int_equal(base_round_up_u64(65, 64), 128);
     assert_int_equal(base_round_up_u64(UINT64_MAX, 64), 0);
-    assert_int_equal(base_round_down_u64(127, 64), 64);
     assert_int_equal(base_div_ceil_u64(0, 7), 0);
     assert_int_equal(base_div_ceil_u64(8, 7), 2);
     assert_true(base_div_ceil_u64(UINT64_MAX, 1) == UINT64_MAX);

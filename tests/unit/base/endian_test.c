@@ -103,16 +103,6 @@ static void writing_past_the_end_writes_nothing(void **state)
     assert_int_equal(bytes[3], 0);
 }
 
-static void a_parser_may_fail_the_cursor(void **state)
-{
-    (void)state;
-    const uint8_t bytes[2] = {7, 7};
-    struct base_cursor c = base_cursor_make(bytes, 2);
-    base_cursor_fail(&c);
-    assert_int_equal(base_cursor_get_u8(&c), 0);
-    assert_false(base_cursor_is_ok(&c));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,7 +112,6 @@ int main(void)
         cmocka_unit_test(huge_lengths_do_not_wrap),
         cmocka_unit_test(a_copy_that_does_not_fit_is_zeroed),
         cmocka_unit_test(writing_past_the_end_writes_nothing),
-        cmocka_unit_test(a_parser_may_fail_the_cursor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,19 +69,6 @@ static void a_wrong_give_changes_nothing(void **state)
     base_pages_fini(&pages);
 }
 
-static void a_named_run_can_be_taken(void **state)
-{
-    (void)state;
-    struct base_pages pages;
-    assert_int_equal(base_pages_init(&pages, 100), BASE_OK);
-    assert_int_equal(base_pages_take_at(&pages, 90, 11), BASE_E_INVALID);
-    assert_int_equal(base_pages_take_at(&pages, 90, 10), BASE_OK);
-    assert_int_equal(base_pages_take_at(&pages, 85, 6), BASE_E_IN_USE);
-    assert_int_equal(base_pages_take(&pages, 91), -1);
-    assert_int_equal(base_pages_take(&pages, 90), 0);
-    base_pages_fini(&pages);
-}
-
 enum {
     N = 500
 };
@@ -148,7 +135,6 @@ int main(void)
         cmocka_unit_test(the_whole_region_can_be_one_run),
         cmocka_unit_test(impossible_requests_are_refused),
         cmocka_unit_test(a_wrong_give_changes_nothing),
-        cmocka_unit_test(a_named_run_can_be_taken),
         cmocka_unit_test(it_agrees_with_first_fit_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,13 +46,6 @@ static void lower_keeps_underscores_and_adds_its_own(void **state)
     assert_string_equal(gen_name_lower(arena, "A__B"), "a___b");
 }
 
-static void upper_splits_as_lower_does(void **state)
-{
-    struct gen_arena *arena = *state;
-    assert_string_equal(gen_name_upper(arena, "GetReply"), "GET_REPLY");
-    assert_string_equal(gen_name_upper(arena, "x_Y"), "X__Y");
-}
-
 static void camel_drops_underscores(void **state)
 {
     struct gen_arena *arena = *state;
@@ -244,7 +237,6 @@ int main(void)
         CASE(lower_splits_words_before_capitals),
         CASE(lower_takes_a_run_of_capitals_for_one_word),
         CASE(lower_keeps_underscores_and_adds_its_own),
-        CASE(upper_splits_as_lower_does),
         CASE(camel_drops_underscores),
         CASE(case_is_ascii_whatever_the_bytes),
         CASE(full_names_join_their_parts_with_two_underscores),

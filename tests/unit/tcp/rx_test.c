@@ -363,18 +363,6 @@ static void nothing_is_handed_out_after_stop(void **state)
     assert_int_equal(b->n_messages, 2);
 }
 
-static void a_stream_between_messages_knows_it(void **state)
-{
-    struct bench *b = *state;
-    put_preface(b);
-    put_whole(b, 1, 'a');
-    assert_int_equal(feed(b), BASE_OK);
-    assert_true(ktcp_rx_is_between_messages(&b->rx));
-    put(b, "\001\000", 2);
-    assert_int_equal(feed(b), BASE_OK);
-    assert_false(ktcp_rx_is_between_messages(&b->rx));
-}
-
 /* KT-13: what is announced is not taken from memory before it comes. */
 static void an_announced_length_costs_little(void **state)
 {
@@ -437,7 +425,6 @@ static void every_cut_of_the_reads_gives_the_same(void **state)
         assert_int_equal(ktcp_feed(&b->rx, shared, stream, len, &rng, &n_fed), BASE_OK);
         assert_int_equal(b->n_messages, 4);
         assert_int_equal(b->last_len, 5000);
-        assert_true(ktcp_rx_is_between_messages(&b->rx));
     }
     free(stream);
 }
@@ -471,7 +458,6 @@ int main(void)
         CASE(a_whole_message_on_a_stream_is_malformed),
         CASE(an_end_frame_ends_it_with_its_reason),
         CASE(nothing_is_handed_out_after_stop),
-        CASE(a_stream_between_messages_knows_it),
         CASE(an_announced_length_costs_little),
         CASE(a_buffer_grows_with_what_came_at_most_twofold),
         CASE(every_cut_of_the_reads_gives_the_same),

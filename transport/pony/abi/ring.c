@@ -164,13 +164,6 @@ uint32_t shm_client_untaken(struct shm_client_end *end, uint32_t *first)
     return end->cmd_tail - *first;
 }
 
-struct shm_command shm_client_command_at(const struct shm_client_end *end, uint32_t count)
-{
-    struct shm_command command;
-    shm_copy_in(&command, &end->commands[count & (end->cmd_slots - 1)], sizeof(command));
-    return command;
-}
-
 static bool is_cpl_kind(uint8_t kind)
 {
     return kind >= SHM_CPL_LISTENING && kind < SHM_CPL_MAX;

@@ -101,8 +101,6 @@ bool shm_client_publish(struct shm_client_end *end);
 
 /** Commands that snapd has certainly not taken: how many, counts from *first to cmd_tail - 1. */
 uint32_t shm_client_untaken(struct shm_client_end *end, uint32_t *first);
-/** A private copy of a command that was put, by its count. */
-struct shm_command shm_client_command_at(const struct shm_client_end *end, uint32_t count);
 
 /** Copies up to `max` completions without consuming them. BASE_E_PEER: snapd's cursor or a kind
  *  lies. */
