@@ -90,7 +90,8 @@ static void fill_result(const struct snapi_call *call, const struct snap_status 
     result->info.transport = call->transport;
     result->info.why = call->why;
     result->info.attempts = call->attempts;
-    result->info.elapsed_ns = snapi_loop_now(call->channel->loop) - call->started_ns;
+    result->info.elapsed_ns =
+        base_sub_sat_u64(snapi_loop_now(call->channel->loop), call->started_ns);
     if (call->path != NULL) {
         memcpy(result->info.peer, snapi_path_more(call->path)->peer, sizeof(result->info.peer));
     } else {
@@ -125,7 +126,7 @@ static void run_callback(const struct snapi_call *call, const struct snap_result
 static bool may_run_callback(const struct snapi_call *call)
 {
     const struct snap_channel *channel = call->channel;
-    return call->wait == NULL && !channel->is_beginning && snapi_loop_in_callback(channel->loop);
+    return call->wait == NULL && !channel->is_beginning && snapi_loop_is_iterating(channel->loop);
 }
 
 /** Keeps the result for the next iteration; callbacks never run within the application's call. */
@@ -221,7 +222,7 @@ static void on_deadline(struct base_timer *timer, uint64_t now_ns)
 {
     struct snapi_call *call = base_container_of(timer, struct snapi_call, deadline);
     const struct snap_channel *channel = call->channel;
-    uint64_t ms = (now_ns - call->started_ns) / 1000000;
+    uint64_t ms = base_sub_sat_u64(now_ns, call->started_ns) / 1000000;
     struct snap_status status;
     if (call->state == SNAPI_CALL_SENT) {
         status = snapi_status_of(SNAP_DEADLINE_EXCEEDED, SNAP_ORIGIN_LOCAL, SNAP_RAN_MAYBE,
@@ -250,7 +251,7 @@ static uint8_t *body_room(struct snapi_call *call)
     return call->arena == NULL ? NULL : base_arena_alloc(&call->arena->mem, call->body_len);
 }
 
-/** Encodes the request into memory of the call. False: the call was ended. */
+/** Encodes a long request into memory of the call. False: the call was ended. */
 static bool keep_body(struct snapi_call *call)
 {
     if (call->body != NULL || call->request == NULL) {
@@ -353,10 +354,12 @@ static struct snapi_call *new_call(struct snap_channel *channel, const struct sn
     call->arena = args->arena;
     call->body = args->body;
     call->body_len = args->body_len;
+    if (args->body != NULL && args->body_len <= SNAPI_CALL_SMALL_BYTES) {
+        memcpy(call->small_body, args->body, args->body_len);
+        call->body = call->small_body;
+    }
     call->started_ns = args->started_ns;
-    call->deadline_ns = args->timeout_us == 0
-                            ? UINT64_MAX
-                            : base_add_sat_u64(args->started_ns, args->timeout_us * 1000);
+    call->timeout_us = args->timeout_us;
     call->is_idempotent = args->is_idempotent;
     call->is_fail_fast = args->is_fail_fast;
     call->typed = args->typed;
@@ -381,6 +384,35 @@ static void end_over_limit(struct snapi_call *call)
     snapi_call_end(call, &status, NULL);
 }
 
+/* PR-25 */
+static void end_over_own_limit(struct snapi_call *call)
+{
+    const struct snap_status status = snapi_status_of(
+        SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
+        "the request of %s has %zu bytes; max_message_bytes is %zu", call->method->name,
+        call->body_len, snapi_loop_max_message(call->channel->loop));
+    snapi_call_end(call, &status, NULL);
+}
+
+/* From now on, or from when the caller handed it over to us. */
+static void start_clock(struct snapi_call *call)
+{
+    struct snap_loop *loop = call->channel->loop;
+    uint64_t timeout_ns = base_min_u64(call->timeout_us, UINT64_MAX / 1000) * 1000;
+    bool is_now = call->started_ns == 0;
+    if (is_now) {
+        call->started_ns = snapi_loop_now(loop);
+    }
+    if (timeout_ns == 0) {
+        return;
+    }
+    if (is_now) {
+        snapi_loop_timer_start(loop, &call->deadline, timeout_ns);
+    } else {
+        snapi_loop_timer_add(loop, &call->deadline, base_add_sat_u64(call->started_ns, timeout_ns));
+    }
+}
+
 bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args *args)
 {
     base_prefetch_lines(channel->pony.conn, SNAPI_CONN_LINES); /* needed last, so asked for first */
@@ -388,15 +420,13 @@ bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args
     if (call == NULL) {
         return false;
     }
-    if (call->deadline_ns != UINT64_MAX) {
-        snapi_loop_timer_add(channel->loop, &call->deadline, call->deadline_ns);
-    }
+    start_clock(call);
     bool is_async = args->wait == NULL;
     channel->is_beginning = true;
-    if (args->refusal != NULL) {
-        snapi_call_end(call, args->refusal, NULL);
-    } else if (channel->n_calls > SNAPI_CALLS_MAX) {
+    if (channel->n_calls > SNAPI_CALLS_MAX) {
         end_over_limit(call);
+    } else if (call->body_len > snapi_loop_max_message(channel->loop)) {
+        end_over_own_limit(call);
     } else if (!is_async || !call->is_idempotent || keep_body(call)) {
         snapi_call_dispatch(call);
     }
@@ -409,10 +439,11 @@ bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args
 
 static uint64_t time_left_us(const struct snapi_call *call)
 {
-    if (call->deadline_ns == UINT64_MAX) {
-        return 0;
+    if (call->timeout_us == 0 || !base_timer_is_armed(&call->deadline)) {
+        return call->timeout_us; /* none, or all of it: it begins to count when this turn ends */
     }
-    uint64_t left_ns = base_sub_sat_u64(call->deadline_ns, snapi_loop_now(call->channel->loop));
+    uint64_t now_ns = snapi_loop_now(call->channel->loop);
+    uint64_t left_ns = base_sub_sat_u64(call->deadline.deadline_ns, now_ns);
     return base_max_u64(left_ns / 1000, 1); /* 0 would mean none; the timer ends it in a moment */
 }
 
@@ -456,7 +487,9 @@ bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
         return true;
     }
     uint8_t *body = snapi_frame_put(&frame, tx.data);
-    if (call->body != NULL) {
+    if (call->body == call->small_body) {
+        memcpy(body, call->small_body, call->body_len);
+    } else if (call->body != NULL) {
         base_copy(body, call->body, call->body_len);
     } else if (call->method != NULL) {
         snapi_message_pack(call->request, call->body_len, body);

@@ -16,9 +16,10 @@ struct snapi_path;
  * Call: one RPC at the client, from start to end.
  *
  * Life     new -> waiting (for a path, or for room on one) <-> sent -> ended. Ended once.
- * Request  as encoded bytes (`body`, in `arena` or `small_body`) or as the caller's own message, which lives as
- *          long as the call does when the caller waits for it. Not kept once sent where it is not
- *          needed again: a transport gives the bytes of unsent messages back.
+ * Request  as encoded bytes (`body`, in `arena`, or in `small_body` where it is short) or as the caller's
+ *          own message, which lives as long as the call does when the caller waits for it. A long one
+ *          is not kept once sent where it is not needed again: a transport gives the bytes of unsent
+ *          messages back.
  * Memory   from a pool that all channels of a loop share: with thousands of them, a call object that
  *          another channel just gave back is in the cache
  * Threads  owner of the loop
@@ -30,7 +31,7 @@ enum snapi_call_state {
 };
 
 enum {
-    SNAPI_CALL_SMALL_BYTES = 128 /**< a request that is no longer is kept in the call itself */
+    SNAPI_CALL_SMALL_BYTES = 128 /**< a request that is no longer is encoded into the call itself */
 };
 
 struct snapi_call {
@@ -46,8 +47,8 @@ struct snapi_call {
     size_t body_len;                  /**< of the request, encoded already or not */
     const ProtobufCMessage *request;  /**< the caller's; NULL: only body */
     uint64_t started_ns;
-    uint64_t deadline_ns; /**< UINT64_MAX: none */
-    uint8_t state;        /**< enum snapi_call_state */
+    uint64_t timeout_us; /**< 0: none */
+    uint8_t state;       /**< enum snapi_call_state */
     bool is_idempotent;
     bool is_fail_fast;
     bool may_have_run; /**< an earlier attempt was lost on its way: only if idempotent */
@@ -80,16 +81,15 @@ struct snapi_call_args {
     const struct snap_method *method;
     const ProtobufCMessage *request; /**< NULL: body, or a ping */
     struct snapi_arena *arena;       /**< holds body; the call takes it; NULL: none */
-    const uint8_t *body;
-    size_t body_len;     /**< of the request, encoded already or not */
-    uint64_t timeout_us; /**< 0: none */
-    uint64_t started_ns;
+    const uint8_t *body;             /**< a short one is copied */
+    size_t body_len;                 /**< of the request, encoded already or not */
+    uint64_t timeout_us;             /**< 0: none */
+    uint64_t started_ns;             /**< 0: now */
     bool is_idempotent;
     bool is_fail_fast;
     snap_any_fn *typed;
     void *arg;
     struct snapi_wait *wait;
-    const struct snap_status *refusal; /**< not NULL: the call ends with this at once */
 };
 
 /** Makes a call and hands it to a path, or lets it wait for one. Never calls back. False: no call

@@ -15,13 +15,14 @@
 
 static const struct snap_call_options default_options = SNAP_CALL_OPTIONS_INIT;
 
-/** Measures the request and reads the clock, of which the channel is no part. With many channels
- *  this one is cold: meanwhile what is needed of it comes from memory. */
-static void begin_args(const struct snap_channel *channel, struct snapi_call_args *args)
+/** Measures the request, and encodes it into `small` if it is short: there the channel plays no part.
+ *  With many channels this one is cold: meanwhile what is needed of it comes from memory. */
+static void begin_args(const struct snap_channel *channel, struct snapi_call_args *args,
+                       uint8_t small[SNAPI_CALL_SMALL_BYTES])
 {
     base_prefetch_lines(channel, SNAPI_CHANNEL_LINES);
-    args->body_len = args->request != NULL ? snapi_message_size(args->request) : 0;
-    args->started_ns = base_clock_now_ns();
+    args->body_len = snapi_message_try_pack(args->request, small, SNAPI_CALL_SMALL_BYTES);
+    args->body = args->body_len <= SNAPI_CALL_SMALL_BYTES ? small : NULL;
 }
 
 /** Checks what is common to all calls and fills `args`. False: `refusal` says what is wrong. */
@@ -47,20 +48,6 @@ static bool prepare(struct snap_channel *channel, const struct snap_method *meth
         options->idempotent != 0 || method == NULL || (method->flags & SNAP_METHOD_IDEMPOTENT) != 0;
     args->is_fail_fast = options->fail_fast != 0;
     return true;
-}
-
-/** False: the request is too long, and `refusal` says so. */
-static bool is_within_limit(const struct snap_channel *channel, const struct snapi_call_args *args,
-                            struct snap_status *refusal)
-{
-    size_t max = snapi_loop_max_message(channel->loop);
-    if (BASE_LIKELY(args->body_len <= max)) {
-        return true;
-    }
-    *refusal = snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
-                               "the request of %s has %zu bytes; max_message_bytes is %zu",
-                               args->method->name, args->body_len, max);
-    return false;
 }
 
 static struct snap_status not_begun(const struct snap_channel *channel)
@@ -108,6 +95,7 @@ static void begin_and_wait(struct waiting_call *call)
     if (snapi_loop_try_enter(loop)) {
         begin_waiting(call);
     } else {
+        call->args.started_ns = base_clock_now_ns();
         snapi_work_init(&call->work, run_begin_waiting);
         snapi_loop_submit(loop, &call->work);
     }
@@ -138,9 +126,9 @@ struct snap_status snap_channel_call(struct snap_channel *channel, const struct 
     struct snap_status refusal;
     call.channel = channel;
     call.args = (struct snapi_call_args){.request = request};
-    begin_args(channel, &call.args);
-    if (!prepare(channel, method, options, &call.args, &refusal) ||
-        !is_within_limit(channel, &call.args, &refusal)) {
+    uint8_t small[SNAPI_CALL_SMALL_BYTES];
+    begin_args(channel, &call.args, small);
+    if (!prepare(channel, method, options, &call.args, &refusal)) {
         return refusal;
     }
     begin_and_wait(&call);
@@ -160,7 +148,6 @@ struct snap_status snap_channel_ping(struct snap_channel *channel,
     }
     struct waiting_call call = {.channel = channel};
     struct snap_status refusal;
-    begin_args(channel, &call.args);
     if (!prepare(channel, NULL, options, &call.args, &refusal)) {
         return refusal;
     }
@@ -181,7 +168,6 @@ struct submitted_call {
     struct snapi_work work;
     struct snap_channel *channel;
     struct snapi_call_args args;
-    struct snap_status refusal;
 };
 
 static void run_begin_submitted(struct snap_loop *loop, struct snapi_work *work)
@@ -199,29 +185,30 @@ static void run_begin_submitted(struct snap_loop *loop, struct snapi_work *work)
     }
 }
 
-static bool submit(struct snap_channel *channel, struct snapi_call_args *args)
+static bool submit(struct snap_channel *channel, const struct snapi_call_args *args)
 {
     struct snapi_arena *arena = snapi_arena_take(snapi_loop_arenas(channel->loop));
     if (arena == NULL) {
         return false;
     }
+    size_t len = args->body_len;
+    bool is_too_long = len > snapi_loop_max_message(channel->loop); /* ends when it begins */
     struct submitted_call *call = base_arena_alloc(&arena->mem, sizeof(*call));
-    uint8_t *body = base_arena_alloc(&arena->mem, args->request != NULL ? args->body_len : 0);
+    uint8_t *body = base_arena_alloc(&arena->mem, is_too_long ? 0 : len);
     if (call == NULL || body == NULL) {
         snapi_arena_give(arena);
         return false;
     }
+    if (args->body != NULL) {
+        memcpy(body, args->body, len);
+    } else if (!is_too_long) {
+        snapi_message_pack(args->request, len, body);
+    }
     call->args = *args;
     call->args.arena = arena;
-    if (args->request != NULL) {
-        snapi_message_pack(args->request, args->body_len, body);
-        call->args.request = NULL;
-        call->args.body = body;
-    }
-    if (args->refusal != NULL) {
-        call->refusal = *args->refusal;
-        call->args.refusal = &call->refusal;
-    }
+    call->args.request = NULL;
+    call->args.body = body;
+    call->args.started_ns = base_clock_now_ns();
     call->channel = channel;
     snapi_work_init(&call->work, run_begin_submitted);
     snapi_loop_submit(channel->loop, &call->work);
@@ -238,15 +225,12 @@ struct snap_call_id snap_channel_start(struct snap_channel *channel,
     options = options != NULL ? options : &default_options;
     struct snapi_call_args args = {.request = request, .typed = typed, .arg = arg};
     struct snap_status refusal;
-    begin_args(channel, &args);
+    uint8_t small[SNAPI_CALL_SMALL_BYTES];
+    begin_args(channel, &args, small);
     if (!prepare(channel, method, options, &args, &refusal)) {
         base_logf(snapi_loop_log(channel->loop), BASE_LOG_ERROR, "client", "%s: %s", method->name,
                   refusal.message);
         return none;
-    }
-    if (!is_within_limit(channel, &args, &refusal)) {
-        args.refusal = &refusal;
-        args.request = NULL;
     }
     bool is_begun = false;
     if (snapi_loop_try_enter(channel->loop)) {

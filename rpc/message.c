@@ -240,6 +240,7 @@ static void append_if_room(ProtobufCBuffer *buffer, size_t len, const uint8_t *d
     }
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written by append_if_room() */
 size_t snapi_message_try_pack(const ProtobufCMessage *message, uint8_t *out, size_t room)
 {
     struct attempt attempt = {.base.append = append_if_room, .out = out, .room = room};

@@ -394,6 +394,51 @@ static void a_deadline_ends_a_call_that_nobody_answers(void **state)
     POLL_UNTIL(peer.n_cancels == 1);
 }
 
+static struct {
+    struct outcome outcome;
+    uint64_t started_ns, ended_ns;
+} late;
+
+static void late_call_ended(void *arg, const struct snap_result *result, Snaptest__Ping *response)
+{
+    on_done(arg, result, response);
+    late.ended_ns = base_clock_now_ns();
+}
+
+/* Runs for longer than the timeout of the call that it starts at last. */
+static void linger_and_start(void *arg, const struct snap_result *result, Snaptest__Ping *response)
+{
+    (void)result;
+    (void)response;
+    const struct snap_call_options *options = arg;
+    uint64_t timeout_ns = options->timeout_us * BASE_NS_PER_US;
+    uint64_t begun_ns = base_clock_now_ns();
+    do {
+        late.started_ns = base_clock_now_ns();
+    } while (late.started_ns - begun_ns < 2 * timeout_ns);
+    peer.mode = PEER_SILENT;
+    Snaptest__Ping request = SNAPTEST__PING__INIT;
+    assert_true(snap_channel_start(channel, &method, &request.base, options,
+                                   (snap_any_fn *)late_call_ended, &late.outcome)
+                    .v != 0);
+}
+
+static void a_deadline_never_passes_early_however_long_a_callback_ran(void **state)
+{
+    (void)state;
+    assert_ok(call(1, NULL));
+    memset(&late, 0, sizeof(late));
+    struct snap_call_options options = SNAP_CALL_OPTIONS_INIT;
+    options.timeout_us = 2000;
+    Snaptest__Ping request = SNAPTEST__PING__INIT;
+    snap_channel_start(channel, &method, &request.base, NULL, (snap_any_fn *)linger_and_start,
+                       &options);
+    POLL_UNTIL(late.outcome.n_ended == 1);
+    assert_int_equal(late.outcome.last.status.code, SNAP_DEADLINE_EXCEEDED);
+    assert_true(late.ended_ns - late.started_ns >= options.timeout_us * BASE_NS_PER_US);
+    assert_int_equal(peer.last_timeout_us, options.timeout_us);
+}
+
 static void a_deadline_ends_a_call_that_finds_no_server(void **state)
 {
     (void)state;
@@ -794,6 +839,7 @@ int main(void)
         MUTE_TEST(calls_that_waited_for_hello_and_room_wait_for_both),
         MUTE_TEST(a_request_over_the_servers_limit_ends_alone),
         TCP_TEST(a_deadline_ends_a_call_that_nobody_answers),
+        TCP_TEST(a_deadline_never_passes_early_however_long_a_callback_ran),
         TCP_TEST(a_deadline_ends_a_call_that_finds_no_server),
         TCP_TEST(fail_fast_does_not_wait_for_a_server),
         TCP_TEST(a_call_waits_for_a_server_that_comes_later),
