@@ -12,9 +12,10 @@
  * in memory) and the other application take turns on one thread. No sockets, no wake-ups, no
  * other cores: nanoseconds of CPU for a message one way, everything included.
  *
- *   pony-engine-bench [messages [connections]]
+ *   pony-engine-bench [messages [connections [engines]]]
  *
- * With a number of connections (1 to 10000) only that: 64 B messages, each on the next connection.
+ * With a number of connections (1 to 10000) only that: 64 B messages, each on the next connection,
+ * over two engines, or within one.
  */
 
 enum {
@@ -71,6 +72,7 @@ static void make_side(unsigned i, struct pony_engine *engine)
         .rx_bytes = RX_BYTES,
         .max_message_bytes = 64 << 20,
         .max_conns = CONNS_MAX,
+        .joins_sent = true,
         .port = i,
     };
     shm_engine_end_init(&config.end, client, shared, SLOTS, SLOTS);
@@ -115,7 +117,7 @@ static void read_side(struct side *side)
             side->bytes += cpl[i].u.received.len;
             break;
         case SHM_CPL_SENT:
-            side->n_sent++;
+            side->n_sent += 1 + cpl[i].n_more;
             break;
         case SHM_CPL_CLOSED:
             die("a connection closed");
@@ -264,10 +266,11 @@ static void measure(const char *name, bool is_local, uint32_t mtu, uint64_t n)
     }
 }
 
-static void measure_conns(uint32_t n_conns, uint64_t n)
+static void measure_conns(uint32_t n_conns, uint64_t n, bool is_local)
 {
-    make_side(0, make_engine(0, 1452));
-    make_side(1, make_engine(1, 1452));
+    struct pony_engine *engine = make_engine(0, 1452);
+    make_side(0, engine);
+    make_side(1, is_local ? engine : make_engine(1, 1452));
     connect_sides(n_conns);
     (void)stream(n / 10, 64, n_conns, 512);
     printf("%5u connections        stream      64 B: %9.1f ns per message\n", n_conns,
@@ -283,14 +286,14 @@ int main(int argc, char **argv)
         if (n_conns < 1 || n_conns > CONNS_MAX) {
             die("connections: 1 to 10000");
         }
-        measure_conns((uint32_t)n_conns, n);
+        measure_conns((uint32_t)n_conns, n, argc > 3 && strcmp(argv[3], "1") == 0);
         return 0;
     }
     measure("one engine", true, 1452, n);
     measure("two engines, MTU 1452", false, 1452, n);
     measure("two engines, MTU 9000", false, 8952, n);
     for (size_t i = 0; i < sizeof(conns) / sizeof(conns[0]); i++) {
-        measure_conns(conns[i], n);
+        measure_conns(conns[i], n, false);
     }
     return 0;
 }

@@ -119,7 +119,7 @@ static uint32_t least_loaded(const struct snapd_pony *pony)
     return best;
 }
 
-static enum base_err join_engine(struct snapd_port *port, uint64_t message_bytes)
+static enum base_err join_engine(struct snapd_port *port, uint64_t message_bytes, bool joins_sent)
 {
     struct snapd_pony *pony = port->pony;
     struct pony_app_config config = {
@@ -129,6 +129,7 @@ static enum base_err join_engine(struct snapd_port *port, uint64_t message_bytes
         .rx_bytes = port->region.sizes.rx_bytes,
         .max_message_bytes = message_bytes,
         .max_conns = pony->config->connections,
+        .joins_sent = joins_sent,
         .port = port->number,
         .pid = (uint32_t)port->session->pid,
         .uid = port->session->uid,
@@ -197,7 +198,8 @@ static enum base_err make_port(struct snapd_pony *pony, struct snapd_session *s,
     }
     if (err == BASE_OK) {
         HASH_ADD(hh, pony->ports, number, sizeof(port->number), port);
-        err = base_table_has(port) ? join_engine(port, *message_bytes) : BASE_E_NOMEM;
+        err = base_table_has(port) ? join_engine(port, *message_bytes, wish->joins_sent)
+                                   : BASE_E_NOMEM;
     }
     if (err != BASE_OK) {
         if (base_table_has(port)) {

@@ -53,6 +53,7 @@ static struct world_app_config random_app(struct base_rng *rng)
     config.rx_bytes = (512u << base_rng_below(rng, 2)) * 1024;
     config.max_conns = 4 + (uint32_t)base_rng_below(rng, 60);
     config.max_message_bytes = 256 * 1024;
+    config.has_single_sent = base_rng_chance(rng, 300000);
     return config;
 }
 

@@ -10,6 +10,9 @@
 enum {
     MAGIC = 0x50524d53,
     TX_PAGE_BYTES = 1024,
+    TAG_PAGES_MAX = 0xffff,
+    TAG_PAGE_BIT = 16,
+    TAG_END_BIT = 32,
     LISTENER = 1000000
 };
 
@@ -161,7 +164,8 @@ bool traffic_send(struct traffic *traffic, uint32_t idx, uint32_t len, bool is_o
     struct shm_command command = {.opcode = SHM_OP_SEND,
                                   .conn = end->number,
                                   .flags = head.is_ordered ? SHM_SEND_ORDERED : 0,
-                                  .tag = (uint64_t)page << 32 | n_pages};
+                                  .tag = (uint64_t)idx << TAG_END_BIT |
+                                         (uint64_t)page << TAG_PAGE_BIT | n_pages};
     command.u.send.off = off;
     command.u.send.len = len;
     command.u.send.stream = head.stream;
@@ -231,14 +235,15 @@ static void on_received(struct traffic *traffic, struct traffic_actor *at, struc
     }
 }
 
-static void on_sent(struct traffic_actor *at, struct traffic_end *end,
-                    const struct shm_completion *cpl)
+static void on_sent(struct traffic *traffic, struct traffic_actor *at, uint64_t tag)
 {
-    uint32_t page = (uint32_t)(cpl->tag >> 32);
-    uint32_t n_pages = (uint32_t)cpl->tag;
+    uint32_t page = (uint32_t)(tag >> TAG_PAGE_BIT) & TAG_PAGES_MAX;
+    uint32_t n_pages = (uint32_t)tag & TAG_PAGES_MAX;
+    CHECK(tag >> TAG_END_BIT > 0 && tag >> TAG_END_BIT < traffic->n_ends);
+    struct traffic_end *end = &traffic->ends[tag >> TAG_END_BIT];
     memset(at->app->tx + (size_t)page * TX_PAGE_BYTES, 0xee, (size_t)n_pages * TX_PAGE_BYTES);
     CHECK(base_pages_give(&at->tx_pages, page, n_pages) == BASE_OK);
-    if (end != NULL) {
+    if (!end->is_closed) {
         end->n_sent_cpl++;
     }
 }
@@ -282,7 +287,11 @@ static void on_completion(struct traffic *traffic, uint32_t actor, const struct 
         break;
     case SHM_CPL_SENT:
         CHECK(end != NULL || (cpl->flags & SHM_CPL_UNSENT) != 0);
-        on_sent(at, end, cpl);
+        CHECK(cpl->n_more <= SHM_SENT_MORE_MAX);
+        on_sent(traffic, at, cpl->tag);
+        for (uint32_t i = 0; i < cpl->n_more; i++) {
+            on_sent(traffic, at, cpl->u.sent.tags[i]);
+        }
         break;
     case SHM_CPL_CLOSED:
         on_closed(end, cpl);

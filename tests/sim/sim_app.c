@@ -90,6 +90,7 @@ void sim_app_attach(struct sim_world *world, uint32_t idx, uint32_t engine)
         .rx_bytes = plan->rx_bytes,
         .max_message_bytes = plan->size_max,
         .max_conns = plan->max_conns_app,
+        .joins_sent = (idx + app->life) % 4 != 0,
         .port = idx + 1,
         .on_fault = on_fault,
         .on_wake = sim_app_on_wake,

@@ -120,14 +120,13 @@ static void on_received(struct sim_world *world, const struct sim_app *app, stru
 }
 
 /* The memory is ours again: written over at once, so that what is still read from it shows. */
-static void on_sent(struct sim_world *world, struct sim_app *app, const struct shm_completion *cpl)
+static void on_sent_one(struct sim_world *world, struct sim_app *app, uint64_t tag, bool is_unsent)
 {
-    SIM_CHECK(cpl->tag > 0 && cpl->tag < world->n_msgs);
-    struct sim_msg *msg = &world->msgs[cpl->tag];
+    SIM_CHECK(tag > 0 && tag < world->n_msgs);
+    struct sim_msg *msg = &world->msgs[tag];
     struct sim_end *end = &world->ends[msg->end];
-    SIM_CHECK(end->app == app->idx && end->life == app->life && end->number == cpl->conn);
+    SIM_CHECK(end->app == app->idx && end->life == app->life);
     SIM_CHECK(!msg->is_given_back);
-    bool is_unsent = (cpl->flags & SHM_CPL_UNSENT) != 0;
     SIM_CHECK(!end->is_closed || is_unsent);
     SIM_CHECK(!is_unsent || !msg->has_arrived);
     msg->is_given_back = true;
@@ -135,6 +134,18 @@ static void on_sent(struct sim_world *world, struct sim_app *app, const struct s
     end->n_given_back++;
     memset(app->tx + (size_t)msg->page * SIM_TX_PAGE, 0xee, (size_t)msg->n_pages * SIM_TX_PAGE);
     SIM_CHECK(base_pages_give(&app->tx_pages, msg->page, msg->n_pages) == BASE_OK);
+}
+
+static void on_sent(struct sim_world *world, struct sim_app *app, const struct shm_completion *cpl)
+{
+    bool is_unsent = (cpl->flags & SHM_CPL_UNSENT) != 0;
+    SIM_CHECK(cpl->tag > 0 && cpl->tag < world->n_msgs);
+    SIM_CHECK(world->ends[world->msgs[cpl->tag].end].number == cpl->conn);
+    SIM_CHECK(cpl->n_more <= SHM_SENT_MORE_MAX && (cpl->n_more == 0 || !is_unsent));
+    on_sent_one(world, app, cpl->tag, is_unsent);
+    for (uint32_t i = 0; i < cpl->n_more; i++) {
+        on_sent_one(world, app, cpl->u.sent.tags[i], is_unsent);
+    }
 }
 
 /* Engines that are not secured alike never speak, and say so; those that are, never say it. */

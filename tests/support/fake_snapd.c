@@ -194,6 +194,7 @@ static void on_request(struct fake_snapd *snapd, const Pony__Control__Request *r
     Pony__Control__Done done = PONY__CONTROL__DONE__INIT;
     r.id = request->id;
     if (request->what_case == PONY__CONTROL__REQUEST__WHAT_ATTACH) {
+        snapd->joins_sent = request->attach->joins_sent;
         on_attach(snapd, &r);
     } else if (request->what_case == PONY__CONTROL__REQUEST__WHAT_LOOKUP) {
         snapd->n_lookups++;

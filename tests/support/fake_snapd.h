@@ -48,6 +48,7 @@ struct fake_snapd {
     struct fake_plan plan;
     int listener, sock;
     bool is_attached;
+    bool joins_sent; /**< what the last Attach said */
     uint32_t n_attached;
     uint64_t instance;
     struct shm_client_area *client;

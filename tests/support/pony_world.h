@@ -94,6 +94,7 @@ struct world_app_config {
     uint32_t slots;
     uint64_t tx_bytes, rx_bytes, max_message_bytes;
     uint32_t max_conns;
+    bool has_single_sent; /**< as an older application: each SENT names one message */
 };
 
 /** 1 MiB regions, 256 slots, 64 connections. */

@@ -107,7 +107,8 @@ static void commands_and_completions_are_as_documented(void **state)
           M(shm_command, u.listen.service), M(shm_command, u.listen.traffic),
           M(shm_command, u.send.off), M(shm_command, u.send.len), M(shm_command, u.send.stream));
     CHECK(shm_completion, M(shm_completion, kind), M(shm_completion, flags),
-          M(shm_completion, reason), M(shm_completion, conn), M(shm_completion, tag),
+          M(shm_completion, reason), M(shm_completion, n_more), M(shm_completion, conn),
+          M(shm_completion, tag), M(shm_completion, u.sent.tags),
           M(shm_completion, u.listening.service), M(shm_completion, u.listening.instance),
           M(shm_completion, u.listening.udp_port), M(shm_completion, u.peer.addr),
           M(shm_completion, u.received.off), M(shm_completion, u.received.len),
@@ -155,6 +156,7 @@ static void constants_are_as_documented(void **state)
         K(SHM_SLOTS_OFF),
         K(SHM_SLOTS_MIN),
         K(SHM_SLOTS_MAX),
+        K(SHM_SENT_MORE_MAX),
         K(SHM_N_FDS),
         K(SHM_ASLEEP_COMMANDS),
         K(SHM_ASLEEP_ROOM),

@@ -323,6 +323,31 @@ static void what_came_back_unsent_is_told_before_closed(void **state)
     assert_int_equal(e.unsent[1], 2);
 }
 
+static void one_sent_gives_back_messages_of_several_connections(void **state)
+{
+    struct port_rig *rig = *state;
+    struct port_events e = {0}, f = {0};
+    assert_true(rig->snapd.joins_sent);
+    port_rig_open(rig, &e);
+    port_rig_open(rig, &f);
+    for (uint32_t i = 0; i <= SHM_SENT_MORE_MAX; i++) {
+        assert_int_equal(port_rig_send(i % 2 == 0 ? &e : &f, 1, 8, i), BASE_OK);
+    }
+    port_rig_turn(rig);
+    assert_int_equal(rig->port->messages.n_taken, SHM_SENT_MORE_MAX + 1);
+    struct shm_completion c = {.kind = SHM_CPL_SENT, .n_more = SHM_SENT_MORE_MAX};
+    for (uint32_t i = 0; i < SHM_SENT_MORE_MAX; i++) {
+        c.u.sent.tags[i] = fake_snapd_command(&rig->snapd, i)->tag;
+    }
+    c.conn = fake_snapd_command(&rig->snapd, SHM_SENT_MORE_MAX)->conn;
+    c.tag = fake_snapd_command(&rig->snapd, SHM_SENT_MORE_MAX)->tag;
+    fake_snapd_say(&rig->snapd, &c);
+    port_rig_turn(rig);
+    assert_int_equal(rig->port->messages.n_taken, 0);
+    assert_int_equal(rig->port->tx_bytes, 0);
+    assert_int_equal(e.n_closed + f.n_closed, 0);
+}
+
 static void what_came_back_before_it_opened_is_unsent_if_it_never_opens(void **state)
 {
     struct port_rig *rig = *state;
@@ -576,6 +601,7 @@ int main(void)
         CASE(a_connection_leaves_memory_to_the_others),
         CASE(each_reason_becomes_an_error_and_names_the_peer),
         CASE(what_came_back_unsent_is_told_before_closed),
+        CASE(one_sent_gives_back_messages_of_several_connections),
         CASE(what_came_back_before_it_opened_is_unsent_if_it_never_opens),
         CASE(a_flush_posts_close_once_and_ends_with_closed),
         CASE(an_abort_is_silent_and_its_number_is_kept_until_closed),

@@ -128,6 +128,58 @@ static void sent_twice_or_for_another_connection_is_a_lie(void **state)
     }
 }
 
+/* Two connections, two messages of each: their commands in the order of sending. */
+static void send_four(struct port_rig *rig, struct port_events *e, struct port_events *f,
+                      struct shm_command sends[4])
+{
+    port_rig_open(rig, e);
+    port_rig_open(rig, f);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(port_rig_send(i % 2 == 0 ? e : f, 1, 8, i), BASE_OK);
+    }
+    port_rig_turn(rig);
+    for (uint32_t i = 0; i < 4; i++) {
+        sends[i] = *fake_snapd_command(&rig->snapd, 3 - i);
+    }
+}
+
+static void a_sent_that_names_what_it_may_not_is_a_lie(void **state)
+{
+    struct port_rig *rig = *state;
+
+    static const struct {
+        uint8_t n_more;
+        int wrong; /* which of u.sent.tags is none, or one that was named; -1: all are right */
+        const char *word;
+    } lies[] = {
+        {3, 0, "among others"},
+        {3, 2, "among others"},
+        {SHM_SENT_MORE_MAX, -1, "among others"}, /* the rest is zero */
+        {SHM_SENT_MORE_MAX + 1, -1, "than it can name"},
+        {UINT8_MAX, -1, "than it can name"},
+    };
+
+    for (size_t i = 0; i < BASE_ARRAY_LEN(lies) * 2; i++) {
+        struct port_events e = {0}, f = {0};
+        struct shm_command sends[4];
+        send_four(rig, &e, &f, sends);
+        struct shm_completion c = {.kind = SHM_CPL_SENT,
+                                   .n_more = lies[i / 2].n_more,
+                                   .conn = sends[0].conn,
+                                   .tag = sends[0].tag};
+        for (int k = 0; k < 3; k++) {
+            c.u.sent.tags[k] = sends[k + 1].tag;
+        }
+        if (lies[i / 2].wrong >= 0) {
+            c.u.sent.tags[lies[i / 2].wrong] = i % 2 == 0 ? UINT64_MAX : sends[0].tag;
+        }
+        fake_snapd_say(&rig->snapd, &c);
+        expect_dropped(rig, lies[i / 2].word);
+        assert_int_equal(e.n_closed, 1);
+        assert_int_equal(f.n_closed, 1);
+    }
+}
+
 static void a_liars_completions_are_not_believed_for_unsent(void **state)
 {
     struct port_rig *rig = *state;
@@ -194,6 +246,7 @@ int main(void)
         CASE(a_message_outside_the_region_is_a_lie),
         CASE(events_out_of_turn_are_lies),
         CASE(sent_twice_or_for_another_connection_is_a_lie),
+        CASE(a_sent_that_names_what_it_may_not_is_a_lie),
         CASE(a_liars_completions_are_not_believed_for_unsent),
         CASE(scribbling_never_harms_the_application),
     };

@@ -121,6 +121,85 @@ static void who_sleeps_for_news_is_not_woken_by_sent(void **state)
     }
 }
 
+/* Sends `n` messages at once and counts the completions that name them. */
+static uint32_t sents_for(struct pair *pair, uint32_t n)
+{
+    struct shm_completion cpl;
+    bool is_named[64] = {0};
+    uint32_t n_named = 0, n_cpls = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        assert_true(world_send(pair->client, 1, 0, 64, i));
+    }
+    world_run(&pair->world, 10 * MS);
+    while (world_next(pair->client, &cpl)) {
+        if (cpl.kind != SHM_CPL_SENT) {
+            continue;
+        }
+        assert_int_equal(cpl.conn, 1);
+        assert_true(cpl.n_more <= SHM_SENT_MORE_MAX);
+        n_cpls++;
+        for (uint32_t i = 0; i <= cpl.n_more; i++) {
+            uint64_t tag = i == 0 ? cpl.tag : cpl.u.sent.tags[i - 1];
+            assert_true(tag < n && !is_named[tag]);
+            is_named[tag] = true;
+            n_named++;
+        }
+        for (uint32_t i = cpl.n_more; i < SHM_SENT_MORE_MAX; i++) {
+            assert_int_equal(cpl.u.sent.tags[i], 0);
+        }
+    }
+    assert_int_equal(n_named, n);
+    while (world_next(pair->server, &cpl)) {
+    }
+    return n_cpls;
+}
+
+static void one_sent_names_as_many_messages_as_fit(void **state)
+{
+    (void)state;
+    struct pair *pair = make_pair(true, NULL);
+    connect_pair(pair);
+    assert_int_equal(sents_for(pair, 1), 1);
+    assert_int_equal(sents_for(pair, SHM_SENT_MORE_MAX), 1);
+    assert_int_equal(sents_for(pair, SHM_SENT_MORE_MAX + 1), 1);
+    assert_int_equal(sents_for(pair, SHM_SENT_MORE_MAX + 2), 2);
+    assert_int_equal(sents_for(pair, 3 * (SHM_SENT_MORE_MAX + 1)), 3);
+    free_pair(pair);
+}
+
+static void who_did_not_ask_for_it_gets_a_sent_for_each_message(void **state)
+{
+    (void)state;
+    struct world_app_config config = world_app_config();
+    config.has_single_sent = true;
+    struct pair *pair = make_pair(true, &config);
+    connect_pair(pair);
+    assert_int_equal(sents_for(pair, 1), 1);
+    assert_int_equal(sents_for(pair, 20), 20);
+    free_pair(pair);
+}
+
+static void sent_comes_before_closed(void **state)
+{
+    (void)state;
+    struct pair *pair = make_pair(true, NULL);
+    struct shm_completion cpl;
+    connect_pair(pair);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(world_send(pair->client, 1, 0, 64, i));
+    }
+    assert_true(world_close(pair->client, 1, 0)); /* all in one round */
+    uint32_t n_named = 0;
+    do {
+        (void)world_step(&pair->world);
+        while (world_next(pair->client, &cpl) && cpl.kind != SHM_CPL_CLOSED) {
+            n_named += cpl.kind == SHM_CPL_SENT ? 1u + cpl.n_more : 0;
+        }
+    } while (cpl.kind != SHM_CPL_CLOSED);
+    assert_int_equal(n_named, 3);
+    free_pair(pair);
+}
+
 static void a_queue_that_fills_up_is_news(void **state)
 {
     (void)state;
@@ -188,6 +267,9 @@ int main(void)
         cmocka_unit_test(many_small_messages_share_a_packet),
         cmocka_unit_test(a_small_message_overtakes_a_large_one),
         cmocka_unit_test(who_sleeps_for_news_is_not_woken_by_sent),
+        cmocka_unit_test(one_sent_names_as_many_messages_as_fit),
+        cmocka_unit_test(who_did_not_ask_for_it_gets_a_sent_for_each_message),
+        cmocka_unit_test(sent_comes_before_closed),
         cmocka_unit_test(a_queue_that_fills_up_is_news),
         cmocka_unit_test(an_ordered_message_waits_for_the_large_one_before_it),
         cmocka_unit_test(the_acceptor_may_talk_first),

@@ -84,7 +84,7 @@ uint32_t count_completions(struct world_app *app, enum shm_cpl_kind kind, uint64
     while (app->world->now_ns < until_ns) {
         (void)world_step(app->world);
         while (world_next(app, &cpl)) {
-            n += cpl.kind == kind;
+            n += cpl.kind == kind ? 1u + cpl.n_more : 0;
         }
     }
     return n;

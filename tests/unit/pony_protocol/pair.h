@@ -37,7 +37,7 @@ uint32_t connect_more(struct pair *pair, uint32_t number);
 void fill_bytes(uint8_t *at, uint32_t len, uint32_t seed);
 /** The next message at the server has these bytes. */
 void expect_message(struct pair *pair, uint32_t len, uint32_t seed);
-/** How many completions of `kind` come within `ns`; reads everything. */
+/** How many completions of `kind` come within `ns`, of SENT how many messages; reads everything. */
 uint32_t count_completions(struct world_app *app, enum shm_cpl_kind kind, uint64_t ns);
 
 #endif

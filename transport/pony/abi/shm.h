@@ -35,6 +35,7 @@ enum {
     SHM_SLOTS_OFF = 4096, /**< where the slots begin in either area */
     SHM_SLOTS_MIN = 64,
     SHM_SLOTS_MAX = 65536, /**< both queues; powers of two */
+    SHM_SENT_MORE_MAX = 6, /**< messages that a SENT names besides its first one */
     SHM_N_FDS = 6
 };
 
@@ -166,9 +167,10 @@ enum shm_cpl_kind {
     SHM_CPL_OPENED = 2,    /**< conn; u.peer */
     SHM_CPL_ACCEPTED = 3,  /**< conn: new, chosen by the engine; tag: listener; u.peer */
     SHM_CPL_RECEIVED = 4,  /**< conn; u.received */
-    /** conn, tag: that tx memory is the application's again; says nothing about delivery. Exactly
-     *  one for each SEND that was taken, before CLOSED; a SEND that crosses a CLOSED on its way
-     *  gets it after CLOSED, with SHM_CPL_UNSENT. */
+    /** conn, tag: that tx memory is the application's again; says nothing about delivery. Each SEND
+     *  that was taken is named exactly once, before CLOSED; a SEND that crosses a CLOSED on its way
+     *  is named after CLOSED, with SHM_CPL_UNSENT. Attach.joins_sent: n_more and u.sent name other
+     *  messages of whatever connections, for which the flags hold as well; else n_more is 0. */
     SHM_CPL_SENT = 5,
     SHM_CPL_CLOSED = 6, /**< conn (or listener, flags SHM_CPL_LISTENER); reason; final */
     SHM_CPL_MAX = 7
@@ -184,7 +186,7 @@ struct shm_completion {
     uint8_t kind; /**< enum shm_cpl_kind */
     uint8_t flags;
     uint8_t reason; /**< enum shm_reason */
-    uint8_t _pad;
+    uint8_t n_more; /**< SENT: tags in u.sent */
     uint32_t conn;
     uint64_t tag;
 
@@ -194,6 +196,10 @@ struct shm_completion {
             uint64_t instance;
             uint16_t udp_port;
         } listening;
+
+        struct {
+            uint64_t tags[SHM_SENT_MORE_MAX];
+        } sent;
 
         struct {
             struct shm_addr addr; /**< all zero: same snapd */
@@ -214,6 +220,7 @@ static_assert(sizeof(struct shm_command) == SHM_SLOT_BYTES, "ABI");
 static_assert(sizeof(struct shm_completion) == SHM_SLOT_BYTES, "ABI");
 static_assert(offsetof(struct shm_command, u) == 16, "ABI");
 static_assert(offsetof(struct shm_completion, u) == 16, "ABI");
+static_assert(sizeof(((struct shm_completion *)0)->u) == SHM_SLOT_BYTES - 16, "ABI");
 static_assert(offsetof(struct shm_client_area, cpl_head) == 64, "ABI");
 static_assert(offsetof(struct shm_client_area, is_asleep) == 128, "ABI");
 static_assert(offsetof(struct shm_engine_area, cmd_head) == 64, "ABI");

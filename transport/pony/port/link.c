@@ -106,6 +106,7 @@ static enum base_err send_attach(struct pony_port *port)
     attach.tx_bytes =
         base_round_up_u64(base_max_u64(2 * (uint64_t)port->config_max_message_bytes, TX_BYTES_MIN),
                           PONY_PORT_PAGE_BYTES);
+    attach.joins_sent = true;
     request.id = port->attach_id = ++port->next_id;
     request.abi_version = SHM_ABI_VERSION;
     request.what_case = PONY__CONTROL__REQUEST__WHAT_ATTACH;

@@ -117,18 +117,18 @@ static const char *on_received(struct pony_port *port, const struct shm_completi
     return NULL;
 }
 
-static const char *on_sent(struct pony_port *port, const struct shm_completion *cpl)
+/* The message with that tag, if it is at snapd. */
+static struct pony_port_message *find_posted(struct pony_port *port, uint64_t tag)
 {
     struct pony_port_message *m =
-        base_pool_find(&port->messages, (uint32_t)cpl->tag, (uint32_t)(cpl->tag >> 32));
-    if (m == NULL || m->state != PONY_MESSAGE_POSTED) {
-        return "SENT for a message that it does not have";
-    }
+        base_pool_find(&port->messages, (uint32_t)tag, (uint32_t)(tag >> 32));
+    return m != NULL && m->state == PONY_MESSAGE_POSTED ? m : NULL;
+}
+
+static void take_back(struct pony_port_message *m, bool is_unsent)
+{
     struct pony_port_conn *conn = m->conn;
-    if (conn->entry.number != cpl->conn && conn->state != PONY_CONN_ENDED) {
-        return "SENT for a message of another connection";
-    }
-    if ((cpl->flags & SHM_CPL_UNSENT) != 0) {
+    if (is_unsent) {
         m->state = PONY_MESSAGE_UNSENT;
     } else if (conn->state == PONY_CONN_OPENING) {
         m->state = PONY_MESSAGE_HELD;
@@ -137,6 +137,29 @@ static const char *on_sent(struct pony_port *port, const struct shm_completion *
     }
     if (conn->state == PONY_CONN_ENDED) {
         pony_port_conn_unsettle(conn);
+    }
+}
+
+static const char *on_sent(struct pony_port *port, const struct shm_completion *cpl)
+{
+    bool is_unsent = (cpl->flags & SHM_CPL_UNSENT) != 0;
+    struct pony_port_message *m = find_posted(port, cpl->tag);
+    if (m == NULL) {
+        return "SENT for a message that it does not have";
+    }
+    if (m->conn->entry.number != cpl->conn && m->conn->state != PONY_CONN_ENDED) {
+        return "SENT for a message of another connection";
+    }
+    if (cpl->n_more > SHM_SENT_MORE_MAX) {
+        return "SENT for more messages than it can name";
+    }
+    take_back(m, is_unsent);
+    for (uint32_t i = 0; i < cpl->n_more; i++) {
+        m = find_posted(port, cpl->u.sent.tags[i]);
+        if (m == NULL) {
+            return "SENT for a message that it does not have, among others";
+        }
+        take_back(m, is_unsent);
     }
     return NULL;
 }

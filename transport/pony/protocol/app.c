@@ -113,14 +113,12 @@ static void put(struct pony_app *app, const struct shm_completion *completion,
     mark_dirty(app);
 }
 
-void pony_app_complete(struct pony_app *app, const struct shm_completion *completion,
-                       const struct pony_cq_rec *rec)
+static const struct pony_cq_rec nothing = {.off = PONY_NO_MEMORY};
+
+/* Into the queue, or behind what waits for it. */
+static void hand_over(struct pony_app *app, const struct shm_completion *completion,
+                      const struct pony_cq_rec *rec)
 {
-    static const struct pony_cq_rec nothing = {.off = PONY_NO_MEMORY};
-    if (app->is_dead) {
-        return;
-    }
-    rec = rec != NULL ? rec : &nothing;
     pony_count(app->engine, PONY_OPS_COMPLETIONS, 1);
     if (!pony_app_has_backlog(app) && has_room(app)) {
         put(app, completion, rec);
@@ -134,9 +132,50 @@ void pony_app_complete(struct pony_app *app, const struct shm_completion *comple
     pony_count(app->engine, PONY_OPS_BACKLOGGED, 1);
 }
 
+void pony_app_put_sent(struct pony_app *app)
+{
+    if (app->n_sent == 0) {
+        return;
+    }
+    app->sent.n_more = (uint8_t)(app->n_sent - 1);
+    hand_over(app, &app->sent, &nothing);
+    app->sent = (struct shm_completion){0};
+    app->n_sent = 0;
+}
+
+void pony_app_sent(struct pony_app *app, uint32_t shm_number, uint64_t tag)
+{
+    if (app->is_dead) {
+        return;
+    }
+    if (app->n_sent == 0) {
+        app->sent.kind = SHM_CPL_SENT;
+        app->sent.conn = shm_number;
+        app->sent.tag = tag;
+        mark_dirty(app);
+    } else {
+        app->sent.u.sent.tags[app->n_sent - 1] = tag;
+    }
+    app->n_sent++;
+    if (app->n_sent > SHM_SENT_MORE_MAX || !app->config.joins_sent) {
+        pony_app_put_sent(app);
+    }
+}
+
+void pony_app_complete(struct pony_app *app, const struct shm_completion *completion)
+{
+    if (!app->is_dead) {
+        pony_app_put_sent(app);
+        hand_over(app, completion, &nothing);
+    }
+}
+
 void pony_app_received(struct pony_app *app, const struct pony_conn *conn, uint64_t off,
                        const struct pony_rx_msg *facts)
 {
+    if (app->is_dead) {
+        return;
+    }
     struct shm_completion completion = {.kind = SHM_CPL_RECEIVED, .conn = conn->shm_number};
     completion.u.received.off = off;
     completion.u.received.len = facts->len;
@@ -145,7 +184,7 @@ void pony_app_received(struct pony_app *app, const struct pony_conn *conn, uint6
     struct pony_cq_rec rec = {.off = off, .len = facts->len, .conn = conn->number};
     app->info.received_msgs++;
     app->info.received_bytes += facts->len;
-    pony_app_complete(app, &completion, &rec);
+    hand_over(app, &completion, &rec);
 }
 
 void pony_app_top_up(struct pony_app *app, struct pony_conn *conn)
@@ -337,7 +376,7 @@ void pony_app_shut_down(struct pony_app *app)
                                                   .flags = SHM_CPL_LISTENER,
                                                   .reason = SHM_REASON_SHUTDOWN,
                                                   .conn = listener->shm_number};
-        pony_app_complete(app, &completion, NULL);
+        pony_app_complete(app, &completion);
         pony_service_del(listener);
     }
 }

@@ -10,7 +10,9 @@
 /**
  * An application's port as its engine sees it: commands in, completions out, receive memory.
  *
- * Shape    completions go into the queue while it has room; then into a backlog, which is bounded
+ * Shape    messages that were sent are collected, and named by one SENT when it is full, or before
+ *          the round ends or a completion that must not overtake it (any but RECEIVED).
+ *          Completions go into the queue while it has room; then into a backlog, which is bounded
  *          by what may be outstanding, and no more commands are taken until it is empty. For each
  *          slot of the queue a private record says which memory its consumption gives back.
  * Bounded  tx messages: PONY_APP_TX_MAX; received ones: by credit and pages
@@ -50,6 +52,9 @@ struct pony_app {
     bool is_dirty; /**< completions to publish: in engine->dirty */
     bool has_news; /**< ... and they are worth waking the application */
 
+    struct shm_completion sent; /**< the one that is being collected; zero behind its tags */
+    uint32_t n_sent;            /**< messages in it */
+
     uint32_t n_put;                    /**< completions put in all */
     uint32_t n_consumed;               /**< of them, those whose memory is back */
     struct pony_cq_rec *recs;          /**< [cpl_slots] */
@@ -77,9 +82,12 @@ BASE_MUST_USE enum base_err pony_app_init(struct pony_app *app, struct pony_engi
                                           const struct pony_app_config *config);
 void pony_app_fini(struct pony_app *app);
 
-/** Hands a completion over; `rec` NULL: consuming it gives nothing back. Never fails. */
-void pony_app_complete(struct pony_app *app, const struct shm_completion *completion,
-                       const struct pony_cq_rec *rec);
+/** Hands a completion over whose consumption gives nothing back. Never fails. */
+void pony_app_complete(struct pony_app *app, const struct shm_completion *completion);
+/** The memory of a message is the application's again. */
+void pony_app_sent(struct pony_app *app, uint32_t shm_number, uint64_t tag);
+/** Hands over what pony_app_sent() has collected. */
+void pony_app_put_sent(struct pony_app *app);
 /** A received message, at `off` in the rx region. */
 void pony_app_received(struct pony_app *app, const struct pony_conn *conn, uint64_t off,
                        const struct pony_rx_msg *facts);

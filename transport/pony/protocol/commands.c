@@ -10,7 +10,7 @@ static void tell_closed(struct pony_app *app, uint32_t shm_number, uint8_t flags
 {
     struct shm_completion completion = {
         .kind = SHM_CPL_CLOSED, .flags = flags, .reason = (uint8_t)reason, .conn = shm_number};
-    pony_app_complete(app, &completion, NULL);
+    pony_app_complete(app, &completion);
 }
 
 /* The class that a command names; DEFAULT is for the caller. */
@@ -78,7 +78,7 @@ static const char *run_listen(struct pony_app *app, const struct shm_command *co
     completion.u.listening.service = listener->service;
     completion.u.listening.instance = app->engine->config.instance;
     completion.u.listening.udp_port = app->engine->config.udp_port;
-    pony_app_complete(app, &completion, NULL);
+    pony_app_complete(app, &completion);
     return NULL;
 }
 
@@ -119,7 +119,7 @@ static const char *run_send(struct pony_app *app, const struct shm_command *comm
                                             .conn = command->conn,
                                             .tag = command->tag};
         pony_count(app->engine, PONY_OPS_STALE_COMMANDS, 1);
-        pony_app_complete(app, &completion, NULL);
+        pony_app_complete(app, &completion);
         return NULL;
     }
     base_list_init(&msg->link);

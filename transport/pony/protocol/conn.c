@@ -112,7 +112,7 @@ static void complete(const struct pony_conn *conn, enum shm_cpl_kind kind, uint8
     if (kind == SHM_CPL_OPENED && conn->link != NULL) {
         completion.u.peer.addr = pony_addr_to_shm(pony_flow_peer(conn->link->flow));
     }
-    pony_app_complete(conn->app, &completion, NULL);
+    pony_app_complete(conn->app, &completion);
 }
 
 /* Nothing of it is in the round any more but the frames in ctl. */
@@ -295,12 +295,13 @@ static void finish_tx(struct pony_tx_msg *msg)
 {
     struct pony_conn *conn = msg->conn;
     struct pony_app *app = conn->app;
-    uint8_t flags = msg->sent_bytes == 0 && msg->state == PONY_TX_FLYING ? SHM_CPL_UNSENT : 0;
-    if (flags == 0) {
+    if (msg->sent_bytes == 0 && msg->state == PONY_TX_FLYING) {
+        complete(conn, SHM_CPL_SENT, SHM_CPL_UNSENT, msg->tag);
+    } else {
         app->info.sent_msgs++;
         app->info.sent_bytes += msg->len;
+        pony_app_sent(app, conn->shm_number, msg->tag);
     }
-    complete(conn, SHM_CPL_SENT, flags, msg->tag);
     base_pool_give(&app->tx_msgs, base_pool_index(msg));
     conn->n_tx--;
 }

@@ -263,6 +263,9 @@ void pony_engine_publish(struct pony_engine *engine)
     struct base_list *it;
     while ((it = base_list_take_first(&engine->dirty)) != NULL) {
         struct pony_app *app = base_list_entry(it, struct pony_app, dirty);
+        if (!app->is_dead) {
+            pony_app_put_sent(app);
+        }
         bool has_news = app->has_news;
         app->is_dirty = false;
         app->has_news = false;

@@ -54,7 +54,8 @@ struct pony_app_config {
     uint64_t rx_bytes;
     uint64_t max_message_bytes;
     uint32_t max_conns;
-    uint64_t port; /**< number and identity, for status and ACLs */
+    bool joins_sent; /**< one SENT may name several messages */
+    uint64_t port;   /**< number and identity, for status and ACLs */
     uint32_t pid, uid;
     /** Called when the application broke the ABI: it is dead to the engine; snapd tears it down.
      *  Must not call back into the engine. */

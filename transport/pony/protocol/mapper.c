@@ -191,7 +191,7 @@ static void tell_accepted(const struct pony_conn *conn, const struct pony_listen
     if (conn->link != NULL) {
         completion.u.peer.addr = pony_addr_to_shm(pony_flow_peer(conn->link->flow));
     }
-    pony_app_complete(conn->app, &completion, NULL);
+    pony_app_complete(conn->app, &completion);
 }
 
 void pony_mapper_on_open(struct pony_engine *engine, struct pony_link *link,
