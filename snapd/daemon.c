@@ -39,6 +39,7 @@ struct daemon {
     struct snapd_capture capture;
     struct snapd_loop_fabric *fabric;
     struct snapd_waker wakers[SNAPD_ENGINES_MAX];
+    struct snapd_place_session session;
     struct snapd_engine *engines[SNAPD_ENGINES_MAX];
     uint32_t n_engines;
     struct snapd_module net; /**< watches the host's addresses */
@@ -144,6 +145,7 @@ static enum base_err make_engine(struct daemon *d, uint32_t idx)
         .idle_policy = (enum snapd_idle_policy)d->config->idle_policy,
         .spin_ns = d->config->spin_ns,
         .priority = d->config->priority,
+        .session = &d->session,
         .log = d->log,
     };
     config.has_cpu = snapd_config_cpu(d->config, idx, &config.cpu);
@@ -178,6 +180,7 @@ static enum base_err make_engines(struct daemon *d)
     for (uint32_t i = 0; i < SNAPD_ENGINES_MAX; i++) {
         d->wakers[i].fd = -1;
     }
+    snapd_place_session_init(&d->session);
     for (uint32_t i = 0; i < c->n_engines; i++) {
         BASE_TRY(snapd_waker_init(&d->wakers[i]));
     }

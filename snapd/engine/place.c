@@ -2,23 +2,67 @@
 #include "snapd/engine/place.h"
 
 #include "base/compiler.h"
+#include "base/fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 enum {
-    NICE_MIN = -20
+    NICE_MIN = -20,
+    SCHEDSTAT_BYTES = 80,
+    AUTOGROUP_BYTES = 64
 };
 
-void snapd_place_init(struct snapd_place *place, uint32_t priority, bool leads)
+#define AUTOGROUP "/proc/self/autogroup"
+#define NICE      " nice "
+
+/* False where the kernel does not weigh sessions. */
+static bool read_session_nice(int *nice)
+{
+    char text[AUTOGROUP_BYTES] = {0};
+    int fd = open(AUTOGROUP, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    (void)!read(fd, text, sizeof(text) - 1);
+    (void)close(fd);
+    const char *at = strstr(text, NICE);
+    *nice = at != NULL ? (int)strtol(at + strlen(NICE), NULL, 10) : 0;
+    return at != NULL;
+}
+
+void snapd_place_session_init(struct snapd_place_session *session)
+{
+    int nice = 0;
+    bool is_ours = getsid(0) == getpid() && read_session_nice(&nice);
+    atomic_init(&session->is_ours, is_ours);
+    session->nice_normal = nice;
+    atomic_init(&session->nice, nice);
+    atomic_init(&session->n_heavy, 0);
+    atomic_flag_clear(&session->is_being_told);
+}
+
+void snapd_place_init(struct snapd_place *place, uint32_t priority,
+                      struct snapd_place_session *session)
 {
     *place = (struct snapd_place){.priority = priority,
                                   .nice_normal = getpriority(PRIO_PROCESS, 0),
-                                  .leads_session = leads && getsid(0) == getpid()};
+                                  .waits_fd = -1,
+                                  .session = session};
+    if (priority > 0) {
+        place->waits_fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    }
+}
+
+void snapd_place_fini(struct snapd_place *place)
+{
+    base_fd_close(&place->waits_fd);
 }
 
 enum base_err snapd_place_check(uint32_t cpu)
@@ -43,18 +87,9 @@ void snapd_place_on(uint32_t cpu)
     (void)sched_setaffinity(0, sizeof(set), &set);
 }
 
-/* Where the kernel gives each session a group of its own, weight counts among groups. A session that
- * is not ours alone is left as it is. */
-static void set_group(int nice)
+static int heavier(int nice, uint32_t priority)
 {
-    int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return;
-    }
-    char text[8];
-    int len = snprintf(text, sizeof(text), "%d", nice);
-    (void)!write(fd, text, (size_t)len);
-    (void)close(fd);
+    return nice - (int)priority < NICE_MIN ? NICE_MIN : nice - (int)priority;
 }
 
 void snapd_place_set_heavy(struct snapd_place *place, bool is_heavy)
@@ -62,22 +97,68 @@ void snapd_place_set_heavy(struct snapd_place *place, bool is_heavy)
     if (place->priority == 0 || is_heavy == place->is_heavy) {
         return;
     }
-    int nice = is_heavy ? place->nice_normal - (int)place->priority : place->nice_normal;
-    nice = nice < NICE_MIN ? NICE_MIN : nice;
+    int nice = is_heavy ? heavier(place->nice_normal, place->priority) : place->nice_normal;
     if (setpriority(PRIO_PROCESS, 0, nice) != 0) {
         place->priority = 0;
         return;
     }
     place->is_heavy = is_heavy;
-    if (place->leads_session) {
-        set_group(nice);
+    if (is_heavy) {
+        (void)atomic_fetch_add(&place->session->n_heavy, 1);
+    } else {
+        (void)atomic_fetch_sub(&place->session->n_heavy, 1);
     }
 }
 
-uint64_t snapd_place_switches(void)
+/* Where each session is a group of its own, weight counts among groups. False: errno says why. */
+static bool tell_session(int nice)
 {
-    struct rusage usage;
-    return getrusage(RUSAGE_THREAD, &usage) == 0
-               ? (uint64_t)usage.ru_nivcsw + (uint64_t)usage.ru_nvcsw
-               : 0;
+    int fd = open(AUTOGROUP, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    char text[8];
+    int len = snprintf(text, sizeof(text), "%d", nice);
+    bool is_told = write(fd, text, (size_t)len) == len;
+    int err = errno;
+    (void)close(fd);
+    errno = err;
+    return is_told;
+}
+
+void snapd_place_weigh_session(struct snapd_place *place)
+{
+    struct snapd_place_session *session = place->session;
+    if (place->priority == 0 || !atomic_load(&session->is_ours)) {
+        return;
+    }
+    int nice = atomic_load(&session->n_heavy) > 0 ? heavier(session->nice_normal, place->priority)
+                                                  : session->nice_normal;
+    if (nice == atomic_load(&session->nice) || atomic_flag_test_and_set(&session->is_being_told)) {
+        return;
+    }
+    if (tell_session(nice)) {
+        atomic_store(&session->nice, nice);
+    } else if (errno != EAGAIN) {
+        atomic_store(&session->is_ours, false);
+    }
+    atomic_flag_clear(&session->is_being_told);
+}
+
+struct snapd_waits snapd_place_waits(struct snapd_place *place)
+{
+    struct snapd_waits waits = {0};
+    if (place->priority == 0) {
+        return waits;
+    }
+    char text[SCHEDSTAT_BYTES] = {0};
+    (void)!pread(place->waits_fd, text, sizeof(text) - 1, 0);
+    char *at = text;
+    (void)strtoull(at, &at, 10); /* ran so long */
+    waits.ns = strtoull(at, &at, 10);
+    waits.n = strtoull(at, &at, 10);
+    if (waits.n == 0) {
+        place->priority = 0; /* it runs, so it began to */
+    }
+    return waits;
 }

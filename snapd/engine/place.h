@@ -3,25 +3,44 @@
 #define SNAPD_ENGINE_PLACE_H
 
 #include "base/error.h"
+#include "snapd/engine/weight.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 /**
- * Place: what the kernel's scheduler is told about an engine's thread.
+ * Place: what the kernel's scheduler is told about an engine's thread, and what it says of it.
  *
- * Threads  the engine's own, all of it
+ * Threads  the engine's own, all of it; the session's part is shared by all engines of the process
  * Blocks   not for longer than a system call takes
  */
+
+/** The weight of the process's session (autogroup), where it leads one: heavy while any engine is. */
+struct snapd_place_session {
+    _Atomic bool is_ours; /**< and we may weigh it */
+    int nice_normal;      /**< what it had */
+    _Atomic int nice;     /**< as the kernel was told last */
+    _Atomic uint32_t n_heavy;
+    atomic_flag is_being_told;
+};
+
 struct snapd_place {
     uint32_t priority; /**< steps of nice(2) that heavy is above normal; 0: never, or not allowed */
     int nice_normal;   /**< what the process was started with */
-    bool leads_session; /**< its autogroup is its own, and weight counts there */
-    bool is_heavy;      /**< now */
+    bool is_heavy;     /**< now */
+    int waits_fd;
+    struct snapd_place_session *session;
 };
 
-/** `leads`: this engine sets the weight of the process's autogroup, if that is its own. */
-void snapd_place_init(struct snapd_place *place, uint32_t priority, bool leads);
+/** Before the engines start. */
+void snapd_place_session_init(struct snapd_place_session *session);
+
+/** `session` outlives it. */
+void snapd_place_init(struct snapd_place *place, uint32_t priority,
+                      struct snapd_place_session *session);
+
+void snapd_place_fini(struct snapd_place *place);
 
 /** Whether this process may run there. Errors  BASE_E_INVALID, with the remedy in the note */
 BASE_MUST_USE enum base_err snapd_place_check(uint32_t cpu);
@@ -32,7 +51,11 @@ void snapd_place_on(uint32_t cpu);
 /** Where that is not permitted nothing happens, now and later. */
 void snapd_place_set_heavy(struct snapd_place *place, bool is_heavy);
 
-/** How often others have run in the place of the calling thread. */
-uint64_t snapd_place_switches(void);
+/** Weighs the session by its engines, if it is not yet. The kernel takes that once in 100 ms from
+ *  who is not privileged: call it again and again. */
+void snapd_place_weigh_session(struct snapd_place *place);
+
+/** What the calling thread has waited. Where the kernel does not say, priority is 0 from now on. */
+struct snapd_waits snapd_place_waits(struct snapd_place *place);
 
 #endif

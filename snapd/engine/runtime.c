@@ -177,20 +177,30 @@ static void place(struct snapd_engine *e, uint64_t now_ns)
     if (e->config.has_cpu) {
         snapd_place_on(e->config.cpu);
     }
-    snapd_weight_init(&e->weight, now_ns);
-    snapd_place_init(&e->place, e->config.priority, e->config.idx == 0);
+    snapd_place_init(&e->place, e->config.priority, e->config.session);
+    struct snapd_waits waits = snapd_place_waits(&e->place);
+    snapd_weight_init(&e->weight, &waits, now_ns);
     set_weight(e);
+    snapd_place_weigh_session(&e->place);
+}
+
+static void end_window(struct snapd_engine *e, uint64_t now_ns)
+{
+    struct snapd_waits waits = snapd_place_waits(&e->place);
+    if (snapd_weight_end_window(&e->weight, &waits, now_ns)) {
+        e->meters.lightened += !e->weight.is_heavy;
+        set_weight(e);
+    }
+    snapd_place_weigh_session(&e->place);
 }
 
 /* The application that we wait for may need this very core. */
-static uint64_t yield(struct snapd_engine *e, uint64_t now_ns)
+static uint64_t yield(struct snapd_engine *e)
 {
     (void)sched_yield();
     uint64_t back_ns = base_clock_now_ns();
-    if (snapd_weight_yielded(&e->weight, back_ns - now_ns, back_ns) && e->place.priority > 0 &&
-        snapd_weight_end_window(&e->weight, snapd_place_switches(), back_ns)) {
-        e->meters.lightened += !e->weight.is_heavy;
-        set_weight(e);
+    if (e->place.priority > 0 && snapd_weight_yielded(&e->weight, back_ns)) {
+        end_window(e, back_ns);
     }
     return back_ns;
 }
@@ -213,11 +223,12 @@ static void *run(void *arg)
             now_ns = base_clock_now_ns();
             snapd_idle_slept(&e->idle, now_ns);
         } else if (!had_work) {
-            now_ns = yield(e, now_ns);
+            now_ns = yield(e);
         }
     }
     e->now_ns = now_ns;
     last_words(e);
+    snapd_place_fini(&e->place);
     return NULL;
 }
 

@@ -39,6 +39,7 @@ struct snapd_engine_config {
     uint32_t priority; /**< steps of nice(2) above normal while it pays; 0: none */
     bool has_cpu;      /**< it runs on `cpu` only */
     uint32_t cpu;
+    struct snapd_place_session *session; /**< of all engines of the process; outlives them */
     const struct base_log *log;
 };
 

@@ -3,19 +3,37 @@
 
 #include "base/compiler.h"
 
-void snapd_weight_init(struct snapd_weight *weight, uint64_t now_ns)
+void snapd_weight_init(struct snapd_weight *weight, const struct snapd_waits *waits,
+                       uint64_t now_ns)
 {
-    *weight = (struct snapd_weight){.is_heavy = true,
-                                    .since_ns = now_ns,
-                                    .light_ns = SNAPD_WEIGHT_LIGHT_MIN_NS,
-                                    .window_ns = now_ns};
+    *weight =
+        (struct snapd_weight){.is_heavy = true,
+                              .since_ns = now_ns,
+                              .light_ns = SNAPD_WEIGHT_LIGHT_MIN_NS / SNAPD_WEIGHT_LIGHT_TIMES,
+                              .window_ns = now_ns,
+                              .waits = *waits};
 }
 
-/* Whether the yields of the window went to others who gave the core back at once. */
-static bool is_shared(const struct snapd_weight *weight, uint64_t n_switches)
+enum found {
+    NOTHING, /* it did not spin */
+    ALONE,
+    SHARED, /* with who yields to it */
+    HELD    /* up, by who does not */
+};
+
+static enum found look(const struct snapd_weight *weight, const struct snapd_waits *waits,
+                       uint64_t now_ns)
 {
-    return n_switches * SNAPD_WEIGHT_SHARED >= weight->n_yields &&
-           weight->away_ns / n_switches < SNAPD_WEIGHT_QUICK_NS;
+    uint64_t waited_ns = waits->ns - weight->waits.ns;
+    uint64_t n = waits->n - weight->waits.n;
+    bool has_waited = waited_ns >= (now_ns - weight->window_ns) / SNAPD_WEIGHT_SHARED;
+    if (has_waited && waited_ns >= n * SNAPD_WEIGHT_QUICK_NS) {
+        return HELD;
+    }
+    if (weight->n_yields < SNAPD_WEIGHT_YIELDS_MIN) {
+        return NOTHING;
+    }
+    return has_waited ? SHARED : ALONE;
 }
 
 static void become(struct snapd_weight *weight, bool is_heavy, uint64_t now_ns)
@@ -25,36 +43,45 @@ static void become(struct snapd_weight *weight, bool is_heavy, uint64_t now_ns)
     weight->shared_ns = 0;
 }
 
-/* Heavy, and still not alone? */
-static bool has_failed(struct snapd_weight *weight, bool shares, uint64_t now_ns)
+static void while_heavy(struct snapd_weight *weight, enum found found, uint64_t now_ns)
 {
-    if (!shares) {
-        weight->shared_ns = 0;
-        if (now_ns - weight->since_ns >= weight->light_ns) {
-            weight->light_ns = SNAPD_WEIGHT_LIGHT_MIN_NS; /* it was worth it */
-        }
-        return false;
+    if (found != SHARED) {
+        weight->shared_ns = found == NOTHING ? weight->shared_ns : 0;
+        return;
     }
     if (weight->shared_ns == 0) {
         weight->shared_ns = weight->window_ns;
     }
-    return now_ns - weight->shared_ns >= SNAPD_WEIGHT_TRY_NS;
+    if (now_ns - weight->shared_ns < SNAPD_WEIGHT_PATIENCE_NS) {
+        return;
+    }
+    bool has_lasted = weight->shared_ns - weight->since_ns >= SNAPD_WEIGHT_LASTED_NS;
+    uint64_t longer_ns = weight->light_ns * SNAPD_WEIGHT_LIGHT_TIMES;
+    weight->light_ns =
+        has_lasted ? SNAPD_WEIGHT_LIGHT_MIN_NS : base_min_u64(longer_ns, SNAPD_WEIGHT_LIGHT_MAX_NS);
+    become(weight, false, now_ns);
 }
 
-bool snapd_weight_end_window(struct snapd_weight *weight, uint64_t switches, uint64_t now_ns)
+static void while_light(struct snapd_weight *weight, enum found found, uint64_t now_ns)
 {
-    bool is_known = weight->n_yields >= SNAPD_WEIGHT_YIELDS_MIN;
-    bool shares = is_known && is_shared(weight, switches - weight->switches);
-    bool was_heavy = weight->is_heavy;
-    if (was_heavy && is_known && has_failed(weight, shares, now_ns)) {
-        become(weight, false, now_ns);
-    } else if (!was_heavy && now_ns - weight->since_ns >= weight->light_ns) {
-        weight->light_ns = base_min_u64(weight->light_ns * 4, SNAPD_WEIGHT_LIGHT_MAX_NS);
+    bool may = now_ns - weight->since_ns >= weight->light_ns;
+    if (may && (found == ALONE || found == HELD)) {
         become(weight, true, now_ns);
     }
+}
+
+bool snapd_weight_end_window(struct snapd_weight *weight, const struct snapd_waits *waits,
+                             uint64_t now_ns)
+{
+    enum found found = look(weight, waits, now_ns);
+    bool was_heavy = weight->is_heavy;
+    if (was_heavy) {
+        while_heavy(weight, found, now_ns);
+    } else {
+        while_light(weight, found, now_ns);
+    }
     weight->window_ns = now_ns;
-    weight->away_ns = 0;
     weight->n_yields = 0;
-    weight->switches = switches;
+    weight->waits = *waits;
     return weight->is_heavy != was_heavy;
 }
