@@ -12,6 +12,7 @@
  * Calls: from a REQUEST to the handler, and from the answer, given on any thread, to a RESPONSE.
  */
 enum {
+    BUCKETS_MIN = 64,
     BUCKETS_MAX = 8192,
     LONG_REPLY_BYTES = 1024 * 1024 /* a method that answers so much is paced */
 };
@@ -23,10 +24,25 @@ enum base_err snapi_server_calls_init(struct snap_server *server)
     base_list_init(&server->calls);
     base_list_init(&server->ready);
     snapi_work_init(&server->ready_work, run_ready_later);
-    server->n_buckets = base_ceil_pow2_u32(base_min_u32(server->max_calls, BUCKETS_MAX));
+    server->n_buckets = BUCKETS_MIN;
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
     server->by_id = calloc(server->n_buckets, sizeof(*server->by_id));
     return server->by_id != NULL ? BASE_OK : BASE_E_NOMEM;
+}
+
+static void chain(struct snap_server_call **end, struct snap_server_call *call)
+{
+    call->hash_next = NULL;
+    call->hash_at = end;
+    *end = call;
+}
+
+static void unchain(struct snap_server_call *call)
+{
+    *call->hash_at = call->hash_next;
+    if (call->hash_next != NULL) {
+        call->hash_next->hash_at = call->hash_at;
+    }
 }
 
 static struct snap_server_call **bucket_of(const struct snapi_server_conn *conn, uint64_t id)
@@ -45,19 +61,27 @@ static struct snap_server_call **find(const struct snapi_server_conn *conn, uint
     return at;
 }
 
-static void chain(struct snap_server_call **end, struct snap_server_call *call)
+/* Doubles the table: it is as large as the calls need and no larger, so that few calls of many
+ * connections meet few lines. When there is no memory for it, the chains grow instead. */
+static void grow_table(struct snap_server *server)
 {
-    call->hash_next = NULL;
-    call->hash_at = end;
-    *end = call;
-}
-
-static void unchain(struct snap_server_call *call)
-{
-    *call->hash_at = call->hash_next;
-    if (call->hash_next != NULL) {
-        call->hash_next->hash_at = call->hash_at;
+    uint32_t n_old = server->n_buckets;
+    struct snap_server_call **old = server->by_id;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
+    struct snap_server_call **bigger = calloc((size_t)n_old * 2, sizeof(*bigger));
+    if (bigger == NULL) {
+        return;
     }
+    server->by_id = bigger;
+    server->n_buckets = n_old * 2;
+    for (uint32_t i = 0; i < n_old; i++) {
+        struct snap_server_call *call;
+        while ((call = old[i]) != NULL) {
+            unchain(call);
+            chain(find(call->conn, call->id), call);
+        }
+    }
+    free((void *)old);
 }
 
 /* The connection is no longer concerned with the call. */
@@ -262,6 +286,9 @@ static struct snapi_handler *find_handler(struct snapi_server_conn *conn,
 void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame)
 {
     struct snap_server *server = conn->server;
+    if (BASE_UNLIKELY(server->n_calls > server->n_buckets && server->n_buckets < BUCKETS_MAX)) {
+        grow_table(server);
+    }
     struct snap_server_call **end = find(conn, frame->id);
     if (*end != NULL) {
         /* PR-10 */

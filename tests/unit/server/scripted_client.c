@@ -31,7 +31,7 @@ static void echo(struct snap_server_call *call, const Snaptest__Ping *request, s
 static void hold(struct snap_server_call *call, const Snaptest__Ping *request, struct host *host)
 {
     (void)request;
-    assert_in_range(host->n_held, 0, 63);
+    assert_in_range(host->n_held, 0, HELD_MAX - 1);
     host->held[host->n_held++] = call;
 }
 

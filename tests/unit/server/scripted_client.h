@@ -13,7 +13,8 @@
  * that the test drives. Everything in it asserts by itself.
  */
 enum {
-    HEARD_MAX = 512
+    HEARD_MAX = 512,
+    HELD_MAX = 300
 };
 
 /** A frame that came, with copies of its parts. */
@@ -35,7 +36,7 @@ struct scripted {
 struct host {
     struct snap_loop *loop;
     struct snap_server *server;
-    struct snap_server_call *held[64]; /**< calls of Hold that wait */
+    struct snap_server_call *held[HELD_MAX]; /**< calls of Hold that wait */
     uint32_t n_held;
     uint32_t n_run; /**< handlers started */
     char address[64];

@@ -155,6 +155,36 @@ static void calls_past_max_calls_are_refused_as_not_run(void **state)
     assert_int_equal(scripted_response(&client, 4)->frame.code, SNAP_OK);
 }
 
+static void many_calls_in_flight_are_told_apart(void **state)
+{
+    (void)state;
+
+    enum {
+        N = HELD_MAX /* several times what the table of calls begins with */
+    };
+
+    for (uint64_t id = 1; id <= N; id++) {
+        scripted_call(&client, "Hold", id, "");
+    }
+    host_poll_until(&host, &host.n_held, N);
+    for (uint64_t id = 1; id <= N; id += 2) {
+        scripted_send(&client, &(struct snapi_frame){.type = SNAPI_CANCEL, .id = id});
+    }
+    host_settle(&host);
+    for (uint32_t i = 0; i < N; i++) {
+        bool is_odd = host.held[i]->id % 2 == 1;
+        assert_int_equal(snap_server_call_is_cancelled(host.held[i]), is_odd);
+        snap_server_fail(host.held[i], SNAP_ABORTED, "x");
+    }
+    host.n_held = 0;
+    host_settle(&host);
+    for (uint64_t id = 1; id <= N; id++) {
+        bool is_answered = scripted_find(&client, SNAPI_RESPONSE, id) != NULL;
+        assert_int_equal(is_answered, id % 2 == 0);
+    }
+    assert_int_equal(host.server->n_calls, 0);
+}
+
 static void a_response_past_the_limit_is_named(void **state)
 {
     (void)state;
@@ -814,6 +844,7 @@ int main(void)
         CASE(a_handlers_error_arrives_with_its_message),
         CASE(a_response_of_another_type_is_internal),
         CASE(metadata_is_skipped),
+        CASE(many_calls_in_flight_are_told_apart),
         CASE(calls_past_max_calls_are_refused_as_not_run),
         CASE(a_response_past_the_limit_is_named),
         CASE(a_response_past_the_clients_limit_is_named),

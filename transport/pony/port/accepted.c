@@ -16,10 +16,11 @@ struct pony_port_accepted_slot {
     uint32_t number; /* 0: free */
 };
 
-/* Where the search for a number begins: numbers that follow each other lie far apart. */
+/* Where the search for a number begins. The engine's numbers end in the places of its own pool: those
+ * of one time differ there and are close to each other, so their slots share cache lines and pages. */
 static uint32_t home_of(const struct pony_port_accepted *table, uint32_t number)
 {
-    return number * UINT32_C(0x9e3779b1) >> (32 - table->bits);
+    return number & ((UINT32_C(1) << table->bits) - 1);
 }
 
 static uint32_t next_of(const struct pony_port_accepted *table, uint32_t idx)
