@@ -39,24 +39,45 @@ static bool has_control(uint64_t bytes)
     return (below | ((del - ones) & ~del & highs)) != 0;
 }
 
+static inline uint64_t load_eight(const char *text)
+{
+    uint64_t eight;
+    memcpy(&eight, text, sizeof(eight));
+    return eight;
+}
+
+/* The same, but may be true although there is none: a byte above 0x7e (or what it carries over) looks
+ * like one. As each byte is told by its highest bit, many words can be asked together. */
+static inline uint64_t may_have_control(uint64_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    return (bytes | (bytes + ones) | (bytes - ones * 0x20)) & (ones * 0x80);
+}
+
+static bool long_text_is_clean(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len - 8; i += 8) {
+        if (has_control(load_eight(text + i))) {
+            return false;
+        }
+    }
+    return !has_control(load_eight(text + len - 8));
+}
+
 /* PR-4: a method's name and an address are printable; a message may hold any bytes and is cleaned
  * where it becomes a status. */
 static bool text_is_clean(const char *text, size_t len)
 {
-    uint64_t eight = 0;
-    if (len < sizeof(eight)) {
-        memset(&eight, ' ', sizeof(eight));
+    if (len < 8) {
+        uint64_t eight = UINT64_C(0x2020202020202020);
         memcpy(&eight, text, len);
         return !has_control(eight);
     }
-    for (size_t i = 0; i < len - sizeof(eight); i += sizeof(eight)) {
-        memcpy(&eight, text + i, sizeof(eight));
-        if (has_control(eight)) {
-            return false;
-        }
+    uint64_t suspects = may_have_control(load_eight(text + len - 8));
+    for (size_t i = 0; i < len - 8; i += 8) {
+        suspects |= may_have_control(load_eight(text + i));
     }
-    memcpy(&eight, text + len - sizeof(eight), sizeof(eight));
-    return !has_control(eight);
+    return suspects == 0 || long_text_is_clean(text, len);
 }
 
 /* PR-1 */
@@ -66,48 +87,59 @@ static enum base_err malformed(uint8_t type, const char *what)
     return BASE_E_MALFORMED;
 }
 
-/* The text: f->text_len bytes at data[at], at <= len. PR-2 */
-static inline enum base_err get_text(const uint8_t *data, size_t len, size_t at,
-                                     struct snapi_frame *f)
+/* The text of HELLO and GOAWAY: f->text_len bytes at data[at], at <= len. PR-2 */
+static enum base_err get_text(const uint8_t *data, size_t len, size_t at, struct snapi_frame *f)
 {
     BASE_ENSURE(f->text_len <= SNAPI_FRAME_TEXT_MAX,
                 malformed(f->type, "text longer than 1023 bytes"));
     BASE_ENSURE(f->text_len <= len - at, malformed(f->type, "text ends past the frame"));
     f->text = (const char *)data + at;
-    bool is_message = f->type == SNAPI_RESPONSE || f->type == SNAPI_GOAWAY;
-    BASE_ENSURE(is_message || text_is_clean(f->text, f->text_len),
+    BASE_ENSURE(f->type == SNAPI_GOAWAY || text_is_clean(f->text, f->text_len),
                 malformed(f->type, "control character in text"));
     return BASE_OK;
 }
 
 /* Whether there are only zeros in the `n` < 8 bytes before `end`, behind 8 others at least. */
-static bool is_zero_before(const uint8_t *end, size_t n)
+static inline bool is_zero_before(const uint8_t *end, size_t n)
 {
     return n == 0 || base_load_u64(end - 8) >> (64 - 8 * n) == 0;
 }
 
-/* What REQUEST and RESPONSE have behind their head: text, metadata (skipped), zeros, body. PR-2,
- * PR-3, PR-6 */
-static enum base_err get_payload(const uint8_t *data, size_t len, struct snapi_frame *f)
+/* What is wrong with the lengths of a frame of `len` bytes. PR-2, PR-3, PR-6 */
+static enum base_err bad_lengths(size_t len, const struct snapi_frame *f)
 {
-    BASE_TRY(get_text(data, len, SNAPI_FRAME_HEAD_MAX, f));
     size_t at = SNAPI_FRAME_HEAD_MAX + f->text_len;
+    BASE_ENSURE(f->text_len <= SNAPI_FRAME_TEXT_MAX,
+                malformed(f->type, "text longer than 1023 bytes"));
+    BASE_ENSURE(at <= len, malformed(f->type, "text ends past the frame"));
     BASE_ENSURE(f->meta_len <= SNAPI_FRAME_META_MAX,
                 malformed(f->type, "metadata longer than 65536 bytes"));
     BASE_ENSURE(f->meta_len <= len - at, malformed(f->type, "metadata ends past the frame"));
-    f->meta = data + at;
-    at += f->meta_len;
-    size_t body_off = base_round_up_size(at, BODY_ALIGN);
-    BASE_ENSURE(body_off <= len, malformed(f->type, "padding ends past the frame"));
-    BASE_ENSURE(is_zero_before(data + body_off, body_off - at),
+    return malformed(f->type, "padding ends past the frame");
+}
+
+/* What REQUEST and RESPONSE have behind their head: text, metadata (skipped), zeros, body. PR-2,
+ * PR-3, PR-6 */
+static inline enum base_err get_payload(const uint8_t *data, size_t len, struct snapi_frame *f)
+{
+    size_t meta_off = SNAPI_FRAME_HEAD_MAX + f->text_len;
+    size_t end = meta_off + f->meta_len; /* 16 and 32 bits: no overflow */
+    size_t body_off = base_round_up_size(end, BODY_ALIGN);
+    if (BASE_UNLIKELY(f->text_len > SNAPI_FRAME_TEXT_MAX || f->meta_len > SNAPI_FRAME_META_MAX ||
+                      body_off > len)) {
+        return bad_lengths(len, f);
+    }
+    BASE_ENSURE(is_zero_before(data + body_off, body_off - end),
                 malformed(f->type, "padding is not zero"));
+    f->text = (const char *)data + SNAPI_FRAME_HEAD_MAX;
+    f->meta = data + meta_off;
     f->body = data + body_off;
     f->body_len = len - body_off;
     return BASE_OK;
 }
 
 /* PR-10, PR-11 */
-static enum base_err parse_request(const uint8_t *data, size_t len, struct snapi_frame *f)
+static inline enum base_err parse_request(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
     BASE_ENSURE(len >= SNAPI_FRAME_HEAD_MAX, malformed(f->type, "shorter than its head"));
     f->text_len = base_load_u16(data + 2);
@@ -116,10 +148,13 @@ static enum base_err parse_request(const uint8_t *data, size_t len, struct snapi
     f->timeout_us = base_load_u64(data + 16);
     BASE_ENSURE(f->id != 0, malformed(f->type, "call 0"));
     BASE_ENSURE(f->text_len != 0, malformed(f->type, "no method name"));
-    return get_payload(data, len, f);
+    BASE_TRY(get_payload(data, len, f));
+    BASE_ENSURE(text_is_clean(f->text, f->text_len),
+                malformed(f->type, "control character in text"));
+    return BASE_OK;
 }
 
-static enum base_err parse_response(const uint8_t *data, size_t len, struct snapi_frame *f)
+static inline enum base_err parse_response(const uint8_t *data, size_t len, struct snapi_frame *f)
 {
     BASE_ENSURE(len >= SNAPI_FRAME_HEAD_MAX, malformed(f->type, "shorter than its head"));
     f->code = base_load_u16(data + 2);
@@ -179,29 +214,31 @@ static enum base_err parse_goaway(const uint8_t *data, size_t len, struct snapi_
     return get_text(data, len, c.pos, f);
 }
 
-/* Gets a frame of its type, of which type and flags are set. */
-typedef enum base_err parse_fn(const uint8_t *data, size_t len, struct snapi_frame *f);
-
-static parse_fn *const parsers[] = {
-    [SNAPI_REQUEST] = parse_request, [SNAPI_RESPONSE] = parse_response, [SNAPI_CANCEL] = parse_id,
-    [SNAPI_HELLO] = parse_hello,     [SNAPI_GOAWAY] = parse_goaway,     [SNAPI_PING] = parse_id,
-    [SNAPI_PONG] = parse_id,
-};
-
-static enum base_err parse(const uint8_t *data, size_t len, struct snapi_frame *frame)
+/* `frame` is zero but for type and flags. */
+static inline enum base_err parse(const uint8_t *data, size_t len, struct snapi_frame *frame)
 {
-    frame->type = len > 0 ? data[0] : 0;
-    frame->flags = len > 1 ? data[1] : 0;
-    if (frame->type >= BASE_ARRAY_LEN(parsers) || parsers[frame->type] == NULL) {
+    switch (frame->type) {
+    case SNAPI_REQUEST:
+        return parse_request(data, len, frame);
+    case SNAPI_RESPONSE:
+        return parse_response(data, len, frame);
+    case SNAPI_HELLO:
+        return parse_hello(data, len, frame);
+    case SNAPI_GOAWAY:
+        return parse_goaway(data, len, frame);
+    case SNAPI_CANCEL:
+    case SNAPI_PING:
+    case SNAPI_PONG:
+        return parse_id(data, len, frame);
+    default:
         base_error_note("malformed frame: %zu bytes of unknown type %u", len, frame->type);
         return BASE_E_MALFORMED;
     }
-    return parsers[frame->type](data, len, frame);
 }
 
 enum base_err snapi_frame_parse(const uint8_t *data, size_t len, struct snapi_frame *frame)
 {
-    *frame = (struct snapi_frame){0};
+    *frame = (struct snapi_frame){.type = len > 0 ? data[0] : 0, .flags = len > 1 ? data[1] : 0};
     enum base_err err = parse(data, len, frame);
     if (BASE_UNLIKELY(err != BASE_OK)) {
         *frame = (struct snapi_frame){0};
@@ -209,17 +246,17 @@ enum base_err snapi_frame_parse(const uint8_t *data, size_t len, struct snapi_fr
     return err;
 }
 
-static bool has_payload(uint8_t type)
+static inline bool has_payload(uint8_t type)
 {
     return type == SNAPI_REQUEST || type == SNAPI_RESPONSE;
 }
 
-static bool has_text(uint8_t type)
+static inline bool has_text(uint8_t type)
 {
     return has_payload(type) || type == SNAPI_HELLO || type == SNAPI_GOAWAY;
 }
 
-static size_t head_size(uint8_t type)
+static inline size_t head_size(uint8_t type)
 {
     if (has_payload(type)) {
         return SNAPI_FRAME_HEAD_MAX;
@@ -228,7 +265,7 @@ static size_t head_size(uint8_t type)
 }
 
 /* Where the body begins, or where a frame without one ends. */
-static size_t body_offset(const struct snapi_frame *frame)
+static inline size_t body_offset(const struct snapi_frame *frame)
 {
     size_t size = head_size(frame->type) + (has_text(frame->type) ? frame->text_len : 0);
     if (has_payload(frame->type)) {
