@@ -15,8 +15,11 @@
  *          header begins a line: a type can choose what lies in its first lines.
  * Threads  one owner
  */
+#include "base/assert.h"
+#include "base/compiler.h"
 #include "base/error.h"
 
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +27,14 @@
 enum {
     BASE_POOL_NONE = -1, /* as (uint32_t)BASE_POOL_NONE: no index */
     BASE_POOL_HEADER_BYTES = 16
+};
+
+/** Stands before every object; pool.c's, but for the inline functions below. */
+struct base_pool_slot {
+    uint32_t idx;
+    uint32_t gen;                     /**< odd: taken */
+    struct base_pool_slot *next_free; /**< while it is free */
+    alignas(16) unsigned char object[];
 };
 
 struct base_pool {
@@ -35,8 +46,9 @@ struct base_pool {
     uint32_t n_chunks;
     uint32_t n_chunks_max;
     uint32_t max_objects;
-    uint32_t free_idx; /**< head of the free list */
+    uint32_t n_slots; /**< that exist */
     uint32_t n_taken;
+    struct base_pool_slot *free; /**< the one given back last; NULL: none */
 };
 
 /**
@@ -59,23 +71,78 @@ BASE_MUST_USE enum base_err base_pool_reserve(struct base_pool *pool, uint32_t n
 void *base_pool_take(struct base_pool *pool, uint32_t *idx);
 
 /** The same, but with whatever its last user left in it: for who sets every member. */
-void *base_pool_take_unset(struct base_pool *pool, uint32_t *idx);
+static inline void *base_pool_take_unset(struct base_pool *pool, uint32_t *idx);
+
+/** base_pool_take_unset() where none is free. */
+void *base_pool_take_from_new(struct base_pool *pool, uint32_t *idx);
+
+static inline void *base_pool_take_unset(struct base_pool *pool, uint32_t *idx)
+{
+    struct base_pool_slot *slot = pool->free;
+    if (BASE_UNLIKELY(slot == NULL)) {
+        return base_pool_take_from_new(pool, idx);
+    }
+    pool->free = slot->next_free;
+    slot->gen++;
+    pool->n_taken++;
+    if (idx != NULL) {
+        *idx = slot->idx;
+    }
+    return slot->object;
+}
 
 /** Gives back a taken object; anything else is our own fault and asserts. */
 void base_pool_give(struct base_pool *pool, uint32_t idx);
 
-/** The object at `idx` while it is taken, else NULL. Any idx may be asked for. */
-void *base_pool_at(const struct base_pool *pool, uint32_t idx);
+/** The same by its address. */
+static inline void base_pool_put(struct base_pool *pool, void *object)
+{
+    struct base_pool_slot *slot = base_container_of(object, struct base_pool_slot, object);
+    base_assert((slot->gen & 1) != 0);
+    slot->gen++;
+    slot->next_free = pool->free;
+    pool->free = slot;
+    pool->n_taken--;
+}
 
-/** The same, and only if its generation is `gen`. */
-void *base_pool_find(const struct base_pool *pool, uint32_t idx, uint32_t gen);
+/** pool.c's: idx < n_slots. */
+static inline struct base_pool_slot *base_pool_slot_at(const struct base_pool *pool, uint32_t idx)
+{
+    uint8_t *chunk = pool->chunks[idx >> pool->chunk_shift];
+    uint32_t place = idx & (pool->objects_per_chunk - 1);
+    return (struct base_pool_slot *)(void *)(chunk + place * pool->slot_bytes);
+}
+
+/** The object at `idx` while it is taken, else NULL. Any idx may be asked for. */
+static inline void *base_pool_at(const struct base_pool *pool, uint32_t idx)
+{
+    if (idx >= pool->n_slots) {
+        return NULL;
+    }
+    struct base_pool_slot *slot = base_pool_slot_at(pool, idx);
+    return (slot->gen & 1) != 0 ? slot->object : NULL;
+}
 
 /** Fetches the first `n_lines` cache lines of a slot, taken or not, into the cache. Any idx will do. */
 void base_pool_prefetch(const struct base_pool *pool, uint32_t idx, uint32_t n_lines);
 
-/** Of an object of this pool that is taken. */
-uint32_t base_pool_index(const void *object);
-uint32_t base_pool_gen(const void *object);
+/** Of an object of a pool that is taken. */
+static inline uint32_t base_pool_index(const void *object)
+{
+    return base_container_of(object, const struct base_pool_slot, object)->idx;
+}
+
+static inline uint32_t base_pool_gen(const void *object)
+{
+    return base_container_of(object, const struct base_pool_slot, object)->gen;
+}
+
+/** The object at `idx` if it is taken and its generation is `gen`, else NULL. */
+static inline void *base_pool_find(const struct base_pool *pool, uint32_t idx, uint32_t gen)
+{
+    void *object = base_pool_at(pool, idx);
+    return object != NULL && base_pool_gen(object) == gen ? object : NULL;
+}
 
 /**
  * Walks the taken objects: the first one at an index >= *idx, which becomes its index; NULL at the end.

@@ -104,7 +104,7 @@ static void free_call(struct snapi_call *call)
     if (call->arena != NULL) {
         snapi_arena_give_owned(call->arena);
     }
-    base_pool_give(call->channel->pool, base_pool_index(call));
+    base_pool_put(call->channel->pool, call);
 }
 
 static void run_callback(const struct snapi_call *call, const struct snap_result *result,

@@ -50,7 +50,7 @@ void pony_port_message_drop(struct pony_port_message *message)
     port->tx_bytes -= message->span_bytes;
     base_list_del(&message->link);
     pony_port_tx_give(&port->tx, &message->span);
-    base_pool_give(&port->messages, base_pool_index(message));
+    base_pool_put(&port->messages, message);
     port->has_news = true;
 }
 
@@ -323,7 +323,7 @@ enum base_err pony_port_begin(struct snapi_conn *base, size_t len, struct snapi_
         return say_again(conn);
     }
     if (pony_port_tx_take(&port->tx, len, &m->span) != BASE_OK) {
-        base_pool_give(&port->messages, base_pool_index(m));
+        base_pool_put(&port->messages, m);
         return say_again(conn);
     }
     m->conn = conn;

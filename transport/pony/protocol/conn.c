@@ -302,7 +302,7 @@ static void finish_tx(struct pony_tx_msg *msg)
         app->info.sent_bytes += msg->len;
         pony_app_sent(app, conn->shm_number, msg->tag);
     }
-    base_pool_give(&app->tx_msgs, base_pool_index(msg));
+    base_pool_put(&app->tx_msgs, msg);
     conn->n_tx--;
 }
 
