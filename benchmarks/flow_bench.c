@@ -7,6 +7,7 @@
  *   pony-flow-bench [packets, default 5000000]
  */
 #include "base/clock.h"
+#include "tests/support/flow_events.h"
 #include "tests/support/test_security.h"
 #include "transport/pony/protocol/cc.h"
 #include "transport/pony/protocol/flow.h"
@@ -59,15 +60,6 @@ static bool on_deliver(void *ctx, struct pony_flow *flow, const uint8_t *frames,
     return true;
 }
 
-static void on_released(void *ctx, struct pony_flow *flow, struct pony_tx_msg *owner,
-                        bool was_acked)
-{
-    (void)ctx;
-    (void)flow;
-    (void)owner;
-    (void)was_acked;
-}
-
 static void on_up(void *ctx, struct pony_flow *flow)
 {
     struct end *end = ctx;
@@ -85,7 +77,7 @@ static void on_down(void *ctx, struct pony_flow *flow, enum shm_reason reason)
 static const struct pony_flow_events events = {
     .fill = on_fill,
     .deliver = on_deliver,
-    .released = on_released,
+    .released = flow_ignores_released,
     .up = on_up,
     .down = on_down,
 };

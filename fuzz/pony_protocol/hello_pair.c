@@ -6,6 +6,7 @@
 #include "base/endian.h"
 #include "base/hash.h"
 #include "fuzz/support/fuzz_heap.h"
+#include "tests/support/flow_events.h"
 #include "tests/support/test_security.h"
 
 #include <stdlib.h>
@@ -24,37 +25,6 @@ struct hello_pair {
 static const struct pony_addr addrs[2] = {{.ip = {[15] = 1}, .udp_port = 1},
                                           {.ip = {[15] = 2}, .udp_port = 1}};
 
-static bool on_fill(void *ctx, struct pony_flow *flow, struct pony_packet *packet, uint32_t room,
-                    uint64_t now_ns)
-{
-    (void)ctx;
-    (void)flow;
-    (void)packet;
-    (void)room;
-    (void)now_ns;
-    return false;
-}
-
-static bool on_deliver(void *ctx, struct pony_flow *flow, const uint8_t *frames, uint32_t len,
-                       uint64_t now_ns)
-{
-    (void)ctx;
-    (void)flow;
-    (void)frames;
-    (void)len;
-    (void)now_ns;
-    return true;
-}
-
-static void on_released(void *ctx, struct pony_flow *flow, struct pony_tx_msg *owner,
-                        bool was_acked)
-{
-    (void)ctx;
-    (void)flow;
-    (void)owner;
-    (void)was_acked;
-}
-
 static void on_up(void *ctx, struct pony_flow *flow)
 {
     struct hello_pair *pair = ctx;
@@ -62,19 +32,12 @@ static void on_up(void *ctx, struct pony_flow *flow)
     pair->n_ups++;
 }
 
-static void on_down(void *ctx, struct pony_flow *flow, enum shm_reason reason)
-{
-    (void)ctx;
-    (void)flow;
-    (void)reason;
-}
-
 static const struct pony_flow_events events = {
-    .fill = on_fill,
-    .deliver = on_deliver,
-    .released = on_released,
+    .fill = flow_has_nothing_to_fill,
+    .deliver = flow_takes_what_comes,
+    .released = flow_ignores_released,
     .up = on_up,
-    .down = on_down,
+    .down = flow_ignores_down,
 };
 
 static void start(struct hello_pair *pair, uint32_t idx, hello_secure_fn *secure)

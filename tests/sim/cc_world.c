@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "base/endian.h"
+#include "tests/support/flow_events.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -108,15 +109,6 @@ static bool on_deliver(void *ctx, struct pony_flow *flow, const uint8_t *frames,
     return true;
 }
 
-static void on_released(void *ctx, struct pony_flow *flow, struct pony_tx_msg *owner,
-                        bool was_acked)
-{
-    (void)ctx;
-    (void)flow;
-    (void)owner;
-    (void)was_acked;
-}
-
 static void on_up(void *ctx, struct pony_flow *flow)
 {
     (void)ctx;
@@ -137,7 +129,7 @@ static void on_down(void *ctx, struct pony_flow *flow, enum shm_reason reason)
 static const struct pony_flow_events events = {
     .fill = on_fill,
     .deliver = on_deliver,
-    .released = on_released,
+    .released = flow_ignores_released,
     .up = on_up,
     .down = on_down,
 };
