@@ -205,25 +205,43 @@ static uint32_t longest_run_without(const struct watch *watch, uint32_t class, u
     return longest;
 }
 
+static void send_in_each_class(struct pair *pair, uint32_t len)
+{
+    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
+        assert_true(world_send(pair->client, i + 1, 0, len, i));
+    }
+}
+
+/* Of the packets [from, to) each class has its share, 11 : 4 : 1 of 16, give or take `slack`
+ * (NORMAL half, BULK a quarter of it), and nobody waits for longer than its patience. */
+static void expect_shares(const struct watch *watch, uint32_t from, uint32_t to, uint32_t slack)
+{
+    static const struct {
+        uint32_t class, of_16, patience, slack_part;
+    } shares[PONY_CLASSES] = {
+        {PONY_CLASS_LATENCY, 11, 2, 1}, {PONY_CLASS_NORMAL, 4, 3, 2}, {PONY_CLASS_BULK, 1, 16, 4}};
+
+    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
+        uint32_t n = 0;
+        uint32_t longest = longest_run_without(watch, shares[i].class, from, to, &n);
+        uint32_t share = (to - from) * shares[i].of_16 / 16;
+        uint32_t give_or_take = slack / shares[i].slack_part;
+        assert_true(longest <= shares[i].patience);
+        assert_in_range(n, share - give_or_take, share + give_or_take);
+    }
+}
+
 /* PX-82 */
 static void no_class_waits_for_longer_than_its_patience(void **state)
 {
     (void)state;
     struct watch watch;
     struct pair *pair = make_classes(false, &watch);
-    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
-        assert_true(world_send(pair->client, i + 1, 0, 600000, i));
-    }
+    send_in_each_class(pair, 600000);
     assert_true(run_until_packets(&watch, pair, 560));
-    /* From where all have their GRANT (the RTS went in packet 0) to where LATENCY has enough. */
-    uint32_t n[PONY_CLASSES];
-    assert_true(longest_run_without(&watch, PONY_CLASS_LATENCY, 2, 560, &n[1]) <= 2);
-    assert_true(longest_run_without(&watch, PONY_CLASS_NORMAL, 2, 560, &n[0]) <= 3);
-    assert_true(longest_run_without(&watch, PONY_CLASS_BULK, 2, 560, &n[2]) <= 16);
-    /* 11 : 4 : 1 of 16; a packet with the end of one piece and the beginning of another has both. */
-    assert_in_range(n[1], 558 * 11 / 16 - 16, 558 * 11 / 16 + 16);
-    assert_in_range(n[0], 558 * 4 / 16 - 16, 558 * 4 / 16 + 16);
-    assert_in_range(n[2], 558 * 1 / 16 - 4, 558 * 1 / 16 + 4);
+    /* From where all have their GRANT (the RTS went in packet 0) to where LATENCY has enough. A
+     * packet with the end of one piece and the beginning of another counts for both. */
+    expect_shares(&watch, 2, 560, 16);
     free_pair(pair);
 }
 
@@ -343,18 +361,10 @@ static void no_flow_waits_for_longer_than_its_class_does(void **state)
     (void)state;
     struct watch watch;
     struct pair *pair = make_star(&watch);
-    for (uint32_t i = 0; i < PONY_CLASSES; i++) {
-        assert_true(world_send(pair->client, i + 1, 0, 800000, i));
-    }
+    send_in_each_class(pair, 800000);
     assert_true(run_until_packets(&watch, pair, 300));
-    uint32_t n[PONY_CLASSES];
     /* All have their GRANT and no window is full yet: LATENCY's 256 packets are the first to be. */
-    assert_true(longest_run_without(&watch, PONY_CLASS_LATENCY, 0, 256, &n[1]) <= 2);
-    assert_true(longest_run_without(&watch, PONY_CLASS_NORMAL, 0, 256, &n[0]) <= 3);
-    assert_true(longest_run_without(&watch, PONY_CLASS_BULK, 0, 256, &n[2]) <= 16);
-    assert_in_range(n[1], 256 * 11 / 16 - 8, 256 * 11 / 16 + 8);
-    assert_in_range(n[0], 256 * 4 / 16 - 4, 256 * 4 / 16 + 4);
-    assert_in_range(n[2], 256 * 1 / 16 - 2, 256 * 1 / 16 + 2);
+    expect_shares(&watch, 0, 256, 8);
     free_pair(pair);
 }
 
