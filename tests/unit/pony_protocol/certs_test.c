@@ -19,36 +19,12 @@ static struct test_cert ca, other_ca, certs[2];
 static struct pony_certs files[2];
 static struct pony_security security[2];
 static struct base_rng rngs[2];
-static char logs[2][4096];
 static char both_cas[16384];
 static uint64_t walls[2];
 
 static uint64_t wall_s(void *ctx)
 {
     return *(uint64_t *)ctx;
-}
-
-static void keep(void *arg, enum base_log_level level, const char *component, const char *message)
-{
-    (void)level;
-    (void)component;
-    size_t used = strlen(arg);
-    size_t n = strlen(message);
-    if (used + n < sizeof(logs[0])) {
-        memcpy((char *)arg + used, message, n + 1);
-    }
-}
-
-static const struct base_log keepers[2] = {
-    {.fn = keep, .arg = logs[0], .level = BASE_LOG_DEBUG},
-    {.fn = keep, .arg = logs[1], .level = BASE_LOG_DEBUG},
-};
-
-static void assert_logged(uint32_t idx, const char *part)
-{
-    if (strstr(logs[idx], part) == NULL) {
-        fail_msg("log %u lacks \"%s\": %s", idx, part, logs[idx]);
-    }
 }
 
 /* The ends of a pair are ::1 and ::2. */
@@ -78,7 +54,7 @@ static int setup(void **state)
 {
     (void)state;
     flow_pair_init(&pair);
-    memset(logs, 0, sizeof(logs));
+    flow_pair_keep_logs(&pair, BASE_LOG_DEBUG);
     for (uint32_t i = 0; i < 2; i++) {
         set_cert(i, &ca, &good[i]);
         set_files(i);
@@ -91,7 +67,6 @@ static int setup(void **state)
         security[i].wall_s = wall_s;
         security[i].wall_ctx = &walls[i];
         pair.ends[i].config.security = &security[i];
-        pair.ends[i].config.log = &keepers[i];
     }
     return 0;
 }
@@ -128,44 +103,15 @@ static int free_cas(void **state)
     return 0;
 }
 
-static struct pony_flow_info info_of(uint32_t idx)
-{
-    struct pony_flow_info info;
-    uint32_t cursor = 0;
-    assert_true(pony_flows_next_info(pair.ends[idx].table, &cursor, &info));
-    return info;
-}
-
-static void expect_data_both_ways(void)
-{
-    for (uint32_t i = 0; i < 2; i++) {
-        uint32_t before = pair.ends[1 - i].n_delivered;
-        flow_pair_send(&pair, i, 100);
-        flow_pair_run(&pair);
-        assert_int_equal(pair.ends[1 - i].n_delivered, before + 100);
-    }
-}
-
-static void expect_no_flow(void)
-{
-    flow_pair_open(&pair, 0);
-    flow_pair_wait(&pair, (uint64_t)3 * BASE_NS_PER_S, true);
-    assert_int_equal(pair.ends[0].n_ups + pair.ends[1].n_ups, 0);
-    assert_int_equal(pair.ends[0].n_downs, 1);
-    assert_int_equal(pair.ends[0].reason, SHM_REASON_SECURITY);
-    assert_int_equal(flow_pair_n_flows(&pair, 0), 0);
-    assert_int_equal(flow_pair_n_flows(&pair, 1), 0);
-}
-
 /* PX-240, PX-245, PX-246: certificates of either kind. */
 static void both_ends_come_up_and_data_flows(void **state)
 {
     (void)state;
     flow_pair_connect(&pair);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     for (uint32_t i = 0; i < 2; i++) {
-        assert_string_equal(info_of(i).security, "certificates");
-        assert_string_equal(info_of(i).seal.cipher, "aes-128-gcm");
+        assert_string_equal(flow_pair_info(&pair, i).security, "certificates");
+        assert_string_equal(flow_pair_info(&pair, i).seal.cipher, "aes-128-gcm");
         assert_int_equal(flow_pair_count(&pair, i, "drop_forged"), 0);
     }
 }
@@ -180,7 +126,7 @@ static void both_opening_at_once_share_one_flow(void **state)
     assert_int_equal(pair.ends[0].n_ups, 1);
     assert_int_equal(pair.ends[1].n_ups, 1);
     assert_int_equal(flow_pair_n_flows(&pair, 0), 1);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
 }
 
 /* PX-242: a stranger's HELLO makes no flow and no signature, and what it gets is smaller. */
@@ -301,9 +247,9 @@ static void a_certificate_that_is_no_good_is_refused_and_both_say_why(void **sta
         files[who].ca.text = both_cas; /* its own snapd finds nothing wrong */
         walls[who] += (uint64_t)((bad[i / 2].spec.from_s + bad[i / 2].spec.to_s) / 2);
         flow_pair_start(&pair);
-        expect_no_flow();
-        assert_logged(1 - who, bad[i / 2].here);
-        assert_logged(who, bad[i / 2].there);
+        flow_pair_expect_no_flow(&pair, SHM_REASON_SECURITY);
+        flow_pair_expect_logged(&pair, 1 - who, bad[i / 2].here);
+        flow_pair_expect_logged(&pair, who, bad[i / 2].there);
         flow_pair_stop(&pair);
     }
     (void)setup_started(NULL);
@@ -321,7 +267,7 @@ static void peers_may_be_known_by_name(void **state)
     }
     flow_pair_start(&pair);
     flow_pair_connect(&pair);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
 }
 
 static void a_name_that_is_not_in_the_list_is_refused(void **state)
@@ -329,8 +275,8 @@ static void a_name_that_is_not_in_the_list_is_refused(void **state)
     (void)state;
     files[1].peers = "other.example";
     flow_pair_start(&pair);
-    expect_no_flow();
-    assert_logged(1, "names nobody who may be a peer");
+    flow_pair_expect_no_flow(&pair, SHM_REASON_SECURITY);
+    flow_pair_expect_logged(&pair, 1, "names nobody who may be a peer");
 }
 
 /* PX-243: a certificate between leaf and root, known to the other end from its file. */
@@ -346,7 +292,7 @@ static void a_chain_may_have_something_between(void **state)
     files[1].ca.text = both_cas;
     flow_pair_start(&pair);
     flow_pair_connect(&pair);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     test_cert_free(&between);
 }
 
@@ -375,7 +321,7 @@ static void a_changed_handshake_never_gives_another_flow(void **state)
             /* A changed HELLO may get another cookie, and the one that follows is a good one. */
             assert_true(n_ups == 0 || (which == 0 && n_ups == 2));
             if (n_ups == 2) {
-                expect_data_both_ways();
+                flow_pair_expect_data(&pair);
             }
             flow_pair_stop(&pair);
         }
@@ -394,7 +340,7 @@ static void a_signature_by_another_key_is_refused(void **state)
     flow_bytes_seal(&bytes);
     flow_pair_give(&pair, 1, &bytes);
     assert_int_equal(flow_pair_n_flows(&pair, 1), 0);
-    assert_logged(1, "it does not have the private key of its certificate");
+    flow_pair_expect_logged(&pair, 1, "it does not have the private key of its certificate");
 }
 
 /* A HELLO seen on the way, from its own address, a moment later: it is the same flow. After its
@@ -412,7 +358,7 @@ static void a_replayed_hello_disturbs_nobody(void **state)
     }
     flow_pair_run(&pair);
     assert_int_equal(flow_pair_n_flows(&pair, 1), 1);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
 }
 
 /* PX-242 */
@@ -445,9 +391,9 @@ static void another_mode_is_refused(void **state)
     security[1].mode = PONY_SECURITY_PSK;
     security[1].n_psks = 1;
     flow_pair_start(&pair);
-    expect_no_flow();
-    assert_logged(0, "it wants mode psk, this engine mode certificates");
-    assert_logged(1, "(it: mode certificates, this engine: mode psk)");
+    flow_pair_expect_no_flow(&pair, SHM_REASON_SECURITY);
+    flow_pair_expect_logged(&pair, 0, "it wants mode psk, this engine mode certificates");
+    flow_pair_expect_logged(&pair, 1, "(it: mode certificates, this engine: mode psk)");
 }
 
 /* With the files of security[0]: how many flows that ended. */
@@ -470,11 +416,11 @@ static void certificates_are_exchanged_while_a_flow_is_up(void **state)
     set_cert(0, &ca, &good[0]);
     set_files(0);
     assert_int_equal(exchange(), 0);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     files[0].private_key.text = certs[1].key_pem;
     assert_int_equal(pony_seal_certs.make_keys(&security[0], &keys), BASE_E_INVALID);
     assert_null(keys);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     flow_pair_restart(&pair, 1);
     flow_pair_send(&pair, 0, 1);
     flow_pair_wait(&pair, (uint64_t)6 * BASE_NS_PER_S, true);
@@ -493,9 +439,9 @@ static void keys_change_while_data_flows(void **state)
     flow_pair_start(&pair);
     flow_pair_connect(&pair);
     for (int i = 0; i < 20; i++) {
-        expect_data_both_ways();
+        flow_pair_expect_data(&pair);
     }
-    assert_true(info_of(0).seal.tx_generation > 10);
+    assert_true(flow_pair_info(&pair, 0).seal.tx_generation > 10);
 }
 
 /* PX-244: a member answers in another's place, from its own address and with its own certificate. */

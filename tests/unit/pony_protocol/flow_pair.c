@@ -132,6 +132,35 @@ void flow_pair_restart(struct flow_pair *pair, uint32_t idx)
     start_end(pair, idx);
 }
 
+static void keep(void *arg, enum base_log_level level, const char *component, const char *message)
+{
+    struct flow_end *end = arg;
+    assert_true(level <= end->log_most);
+    assert_string_equal(component, "pony");
+    size_t used = strlen(end->logged);
+    size_t n = strlen(message);
+    if (used + n < sizeof(end->logged)) {
+        memcpy(end->logged + used, message, n + 1);
+    }
+}
+
+void flow_pair_keep_logs(struct flow_pair *pair, enum base_log_level most)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        struct flow_end *end = &pair->ends[i];
+        end->log_most = most;
+        end->log = (struct base_log){.fn = keep, .arg = end, .level = BASE_LOG_DEBUG};
+        end->config.log = &end->log;
+    }
+}
+
+void flow_pair_expect_logged(const struct flow_pair *pair, uint32_t idx, const char *part)
+{
+    if (strstr(pair->ends[idx].logged, part) == NULL) {
+        fail_msg("log %u lacks \"%s\": %s", idx, part, pair->ends[idx].logged);
+    }
+}
+
 void flow_pair_open(struct flow_pair *pair, uint32_t idx)
 {
     struct flow_end *end = &pair->ends[idx];
@@ -145,6 +174,45 @@ void flow_pair_connect(struct flow_pair *pair)
     flow_pair_run(pair);
     assert_int_equal(pair->ends[0].n_ups, 1);
     assert_int_equal(pair->ends[1].n_ups, 1);
+}
+
+void flow_pair_connect_crossed(struct flow_pair *pair)
+{
+    struct flow_bytes hellos[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        flow_pair_open(pair, i);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_true(flow_pair_take(pair, i, &hellos[i]));
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        flow_pair_give(pair, i, &hellos[1 - i]);
+    }
+    flow_pair_run(pair);
+    assert_int_equal(flow_pair_n_flows(pair, 0), 1);
+    assert_int_equal(flow_pair_n_flows(pair, 1), 1);
+}
+
+void flow_pair_expect_no_flow(struct flow_pair *pair, enum shm_reason reason)
+{
+    flow_pair_open(pair, 0);
+    flow_pair_wait(pair, (uint64_t)3 * BASE_NS_PER_S, true);
+    assert_int_equal(pair->ends[0].n_downs, 1);
+    assert_int_equal(pair->ends[0].reason, reason);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(pair->ends[i].n_ups, 0);
+        assert_int_equal(flow_pair_n_flows(pair, i), 0);
+    }
+}
+
+void flow_pair_expect_data(struct flow_pair *pair)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t before = pair->ends[1 - i].n_delivered;
+        flow_pair_send(pair, i, 100);
+        flow_pair_run(pair);
+        assert_int_equal(pair->ends[1 - i].n_delivered, before + 100);
+    }
 }
 
 void flow_pair_send(struct flow_pair *pair, uint32_t idx, uint32_t n)
@@ -266,4 +334,12 @@ void flow_bytes_seal(struct flow_bytes *bytes)
 {
     uint32_t covered = 44u + 8u * bytes->data[7] + base_load_u16(bytes->data + 46);
     base_store_u32(bytes->data, base_crc32c(0, bytes->data + 4, covered));
+}
+
+struct pony_flow_info flow_pair_info(const struct flow_pair *pair, uint32_t idx)
+{
+    struct pony_flow_info info;
+    uint32_t cursor = 0;
+    assert_true(pony_flows_next_info(pair->ends[idx].table, &cursor, &info));
+    return info;
 }

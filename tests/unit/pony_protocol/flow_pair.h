@@ -2,6 +2,7 @@
 #ifndef TESTS_UNIT_PONY_PROTOCOL_FLOW_PAIR_H
 #define TESTS_UNIT_PONY_PROTOCOL_FLOW_PAIR_H
 
+#include "base/log.h"
 #include "transport/pony/protocol/flow.h"
 
 #include <stdbool.h>
@@ -22,6 +23,9 @@ struct flow_end {
     enum shm_reason reason; /**< of the last `down` */
     uint8_t last_body[PONY_MTU_MAX];
     uint32_t last_len;
+    struct base_log log;
+    enum base_log_level log_most; /**< what is logged is at least as urgent */
+    char logged[4096];
 };
 
 struct flow_bytes {
@@ -43,9 +47,20 @@ void flow_pair_stop(struct flow_pair *pair);
 /** End `idx` starts anew, as another instance. */
 void flow_pair_restart(struct flow_pair *pair, uint32_t idx);
 
+/** Before the start: both ends keep what they log, which must be as urgent as `most` or more. */
+void flow_pair_keep_logs(struct flow_pair *pair, enum base_log_level most);
+/** End `idx` has logged that. */
+void flow_pair_expect_logged(const struct flow_pair *pair, uint32_t idx, const char *part);
+
 void flow_pair_open(struct flow_pair *pair, uint32_t idx);
 /** Opens from end 0 and runs until both are up. */
 void flow_pair_connect(struct flow_pair *pair);
+/** Both ends open at once, and their HELLOs cross. */
+void flow_pair_connect_crossed(struct flow_pair *pair);
+/** Opens from end 0: the handshake comes to nothing, for that reason. */
+void flow_pair_expect_no_flow(struct flow_pair *pair, enum shm_reason reason);
+/** 100 packets go from each end to the other. */
+void flow_pair_expect_data(struct flow_pair *pair);
 /** End `idx` has `n` more packets. */
 void flow_pair_send(struct flow_pair *pair, uint32_t idx, uint32_t n);
 
@@ -64,6 +79,8 @@ void flow_pair_wait(struct flow_pair *pair, uint64_t ns, bool is_joined);
 
 uint64_t flow_pair_count(const struct flow_pair *pair, uint32_t idx, const char *name);
 uint32_t flow_pair_n_flows(const struct flow_pair *pair, uint32_t idx);
+/** Of the first flow of end `idx`, which is there. */
+struct pony_flow_info flow_pair_info(const struct flow_pair *pair, uint32_t idx);
 
 /** Makes the checksum of a changed packet right again, as a hostile peer would. */
 void flow_bytes_seal(struct flow_bytes *bytes);

@@ -14,42 +14,17 @@
 static struct flow_pair pair;
 static struct pony_security security[2];
 static struct base_rng rngs[2];
-static char logs[2][4096];
-
-static void keep(void *arg, enum base_log_level level, const char *component, const char *message)
-{
-    assert_int_equal(level, BASE_LOG_WARN);
-    assert_string_equal(component, "pony");
-    size_t used = strlen(arg);
-    size_t n = strlen(message);
-    if (used + n < sizeof(logs[0])) {
-        memcpy((char *)arg + used, message, n + 1);
-    }
-}
-
-static const struct base_log keepers[2] = {
-    {.fn = keep, .arg = logs[0], .level = BASE_LOG_DEBUG},
-    {.fn = keep, .arg = logs[1], .level = BASE_LOG_DEBUG},
-};
-
-static void assert_logged(uint32_t idx, const char *part)
-{
-    if (strstr(logs[idx], part) == NULL) {
-        fail_msg("log %u lacks \"%s\": %s", idx, part, logs[idx]);
-    }
-}
 
 /* Two secured ends; a test changes `security`, then starts them. */
 static int setup(void **state)
 {
     (void)state;
     flow_pair_init(&pair);
-    memset(logs, 0, sizeof(logs));
+    flow_pair_keep_logs(&pair, BASE_LOG_WARN);
     for (uint32_t i = 0; i < 2; i++) {
         base_rng_init(&rngs[i], 50 + i);
         test_security_init(&security[i], &rngs[i]);
         pair.ends[i].config.security = &security[i];
-        pair.ends[i].config.log = &keepers[i];
     }
     return 0;
 }
@@ -68,46 +43,15 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct pony_flow_info info_of(uint32_t idx)
-{
-    struct pony_flow_info info;
-    uint32_t cursor = 0;
-    assert_true(pony_flows_next_info(pair.ends[idx].table, &cursor, &info));
-    return info;
-}
-
-/* Opens from end 0: the handshake must come to nothing. */
-static void expect_no_flow(enum shm_reason reason)
-{
-    flow_pair_open(&pair, 0);
-    flow_pair_wait(&pair, (uint64_t)3 * BASE_NS_PER_S, true);
-    assert_int_equal(pair.ends[0].n_ups, 0);
-    assert_int_equal(pair.ends[1].n_ups, 0);
-    assert_int_equal(pair.ends[0].n_downs, 1);
-    assert_int_equal(pair.ends[0].reason, reason);
-    assert_int_equal(flow_pair_n_flows(&pair, 0), 0);
-    assert_int_equal(flow_pair_n_flows(&pair, 1), 0);
-}
-
-static void expect_data_both_ways(void)
-{
-    for (uint32_t i = 0; i < 2; i++) {
-        uint32_t before = pair.ends[1 - i].n_delivered;
-        flow_pair_send(&pair, i, 100);
-        flow_pair_run(&pair);
-        assert_int_equal(pair.ends[1 - i].n_delivered, before + 100);
-    }
-}
-
 /* PX-201, PX-216 */
 static void both_ends_come_up_and_data_flows(void **state)
 {
     (void)state;
     flow_pair_connect(&pair);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     for (uint32_t i = 0; i < 2; i++) {
-        assert_string_equal(info_of(i).security, "psk");
-        assert_string_equal(info_of(i).seal.cipher, "aes-128-gcm");
+        assert_string_equal(flow_pair_info(&pair, i).security, "psk");
+        assert_string_equal(flow_pair_info(&pair, i).seal.cipher, "aes-128-gcm");
         assert_int_equal(pony_flow_room_max(pair.ends[i].flow), 1452 - 48 - PONY_SEALED_OVERHEAD);
     }
 }
@@ -143,17 +87,8 @@ static void after_the_handshake_every_packet_is_sealed(void **state)
 static void both_opening_at_once_share_one_secured_flow(void **state)
 {
     (void)state;
-    struct flow_bytes hellos[2];
-    flow_pair_open(&pair, 0);
-    flow_pair_open(&pair, 1);
-    assert_true(flow_pair_take(&pair, 0, &hellos[0]));
-    assert_true(flow_pair_take(&pair, 1, &hellos[1]));
-    flow_pair_give(&pair, 0, &hellos[1]);
-    flow_pair_give(&pair, 1, &hellos[0]);
-    flow_pair_run(&pair);
-    assert_int_equal(flow_pair_n_flows(&pair, 0), 1);
-    assert_int_equal(flow_pair_n_flows(&pair, 1), 1);
-    expect_data_both_ways();
+    flow_pair_connect_crossed(&pair);
+    flow_pair_expect_data(&pair);
 }
 
 /* PX-202: neither side gives in, and each says what the other wanted. */
@@ -164,11 +99,13 @@ static void a_plain_end_and_a_secured_one_have_no_flow(void **state)
         (void)setup(NULL);
         security[plain].mode = PONY_SECURITY_PLAIN;
         flow_pair_start(&pair);
-        expect_no_flow(SHM_REASON_SECURITY);
-        assert_logged(0, plain == 0 ? "it wants mode psk, this engine mode plain"
-                                    : "it wants mode plain, this engine mode psk");
-        assert_logged(1, plain == 0 ? "(it: mode plain, this engine: mode psk)"
-                                    : "(it: mode psk, this engine: mode plain)");
+        flow_pair_expect_no_flow(&pair, SHM_REASON_SECURITY);
+        flow_pair_expect_logged(&pair, 0,
+                                plain == 0 ? "it wants mode psk, this engine mode plain"
+                                           : "it wants mode plain, this engine mode psk");
+        flow_pair_expect_logged(&pair, 1,
+                                plain == 0 ? "(it: mode plain, this engine: mode psk)"
+                                           : "(it: mode psk, this engine: mode plain)");
         if (plain == 0) {
             flow_pair_stop(&pair);
         }
@@ -181,8 +118,8 @@ static void another_key_under_the_same_number_is_refused(void **state)
     (void)state;
     security[1].psks[0].key[31] ^= 1;
     flow_pair_start(&pair);
-    expect_no_flow(SHM_REASON_SECURITY);
-    assert_logged(1, "another cluster key");
+    flow_pair_expect_no_flow(&pair, SHM_REASON_SECURITY);
+    flow_pair_expect_logged(&pair, 1, "another cluster key");
     assert_true(flow_pair_count(&pair, 1, "drop_security") > 0);
 }
 
@@ -191,8 +128,8 @@ static void an_unknown_key_number_is_refused(void **state)
     (void)state;
     security[1].psks[0].id = 8;
     flow_pair_start(&pair);
-    expect_no_flow(SHM_REASON_SECURITY);
-    assert_logged(1, "another cluster key");
+    flow_pair_expect_no_flow(&pair, SHM_REASON_SECURITY);
+    flow_pair_expect_logged(&pair, 1, "another cluster key");
 }
 
 static void no_cipher_in_common_is_refused(void **state)
@@ -202,7 +139,7 @@ static void no_cipher_in_common_is_refused(void **state)
     security[1].ciphers = 1 << PONY_CIPHER_CHACHA20_POLY1305;
     security[1].cipher_preferred = PONY_CIPHER_CHACHA20_POLY1305;
     flow_pair_start(&pair);
-    expect_no_flow(SHM_REASON_SECURITY);
+    flow_pair_expect_no_flow(&pair, SHM_REASON_SECURITY);
 }
 
 /* PX-215 */
@@ -212,9 +149,9 @@ static void the_cipher_is_the_one_that_is_fast_at_both_ends(void **state)
     security[1].cipher_preferred = PONY_CIPHER_CHACHA20_POLY1305;
     flow_pair_start(&pair);
     flow_pair_connect(&pair);
-    expect_data_both_ways();
-    assert_string_equal(info_of(0).seal.cipher, "chacha20-poly1305");
-    assert_string_equal(info_of(1).seal.cipher, "chacha20-poly1305");
+    flow_pair_expect_data(&pair);
+    assert_string_equal(flow_pair_info(&pair, 0).seal.cipher, "chacha20-poly1305");
+    assert_string_equal(flow_pair_info(&pair, 1).seal.cipher, "chacha20-poly1305");
 }
 
 /* PX-210: new key added everywhere, then made the first everywhere, then the old one removed. */
@@ -242,7 +179,7 @@ static void a_cluster_key_is_replaced_host_by_host(void **state)
             }
             flow_pair_run(&pair);
             assert_int_equal(pair.ends[0].n_ups, 1);
-            expect_data_both_ways();
+            flow_pair_expect_data(&pair);
             flow_pair_stop(&pair);
         }
     }
@@ -316,7 +253,7 @@ static void a_reflected_hello_makes_no_flow(void **state)
     assert_int_equal(pair.ends[0].n_ups, 0);
     flow_pair_wait(&pair, BASE_NS_PER_S, true);
     assert_int_equal(pair.ends[0].n_ups, 1);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
 }
 
 /* An old HELLO of this very peer gets an answer that only the peer could use. PX-213 */
@@ -336,7 +273,7 @@ static void a_replayed_hello_does_not_disturb_a_flow(void **state)
         flow_pair_give(&pair, 0, &answer);
     }
     assert_int_equal(n_answers, 1);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     flow_pair_wait(&pair, (uint64_t)5 * BASE_NS_PER_S, true);
     assert_int_equal(flow_pair_n_flows(&pair, 1), 1);
     assert_int_equal(pair.ends[1].n_downs, 0);
@@ -407,7 +344,7 @@ static void an_open_reset_only_makes_it_ask(void **state)
     flow_pair_wait(&pair, (uint64_t)20 * BASE_NS_PER_S, true);
     assert_int_equal(pair.ends[0].n_downs, 0);
     assert_int_equal(pair.ends[1].n_downs, 0);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
 }
 
 /* PX-230: and where it is true, the end comes sooner than by silence alone. */
@@ -448,7 +385,7 @@ static void a_forged_refusal_does_not_end_a_handshake(void **state)
     flow_pair_give(&pair, 1, &hello);
     flow_pair_run(&pair);
     assert_int_equal(pair.ends[0].n_ups, 1);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
 }
 
 /* PX-203 */
@@ -517,11 +454,12 @@ static void keys_change_while_data_flows(void **state)
     flow_pair_start(&pair);
     flow_pair_connect(&pair);
     for (int i = 0; i < 20; i++) {
-        expect_data_both_ways();
+        flow_pair_expect_data(&pair);
     }
-    assert_true(info_of(0).seal.tx_generation > 10);
-    assert_true(info_of(0).seal.rx_generation > 10);
-    assert_int_equal(info_of(0).seal.tx_generation, info_of(1).seal.rx_generation);
+    assert_true(flow_pair_info(&pair, 0).seal.tx_generation > 10);
+    assert_true(flow_pair_info(&pair, 0).seal.rx_generation > 10);
+    assert_int_equal(flow_pair_info(&pair, 0).seal.tx_generation,
+                     flow_pair_info(&pair, 1).seal.rx_generation);
     assert_int_equal(flow_pair_count(&pair, 0, "tx_resent"), 0);
 }
 
@@ -557,7 +495,7 @@ static void start_with_key_7(void)
     }
     flow_pair_start(&pair);
     flow_pair_connect(&pair);
-    assert_int_equal(info_of(0).seal.key_id, 7);
+    assert_int_equal(flow_pair_info(&pair, 0).seal.key_id, 7);
 }
 
 /* PX-228, PX-229: the way of PX-210, on a flow that is there all the time. */
@@ -567,26 +505,26 @@ static void a_flow_moves_to_a_new_cluster_key_while_data_flows(void **state)
     start_with_key_7();
     for (uint32_t turn = 0; turn < 2; turn++) {
         set_keys(turn, 7, 8, 0);
-        expect_data_both_ways();
-        assert_int_equal(info_of(turn).seal.key_id, 7);
+        flow_pair_expect_data(&pair);
+        assert_int_equal(flow_pair_info(&pair, turn).seal.key_id, 7);
     }
     set_keys(0, 8, 7, 0); /* the other one still prefers 7, but has 8 */
     flow_pair_send(&pair, 0, 50);
     flow_pair_run(&pair);
-    expect_data_both_ways();
-    assert_int_equal(info_of(0).seal.key_id, 8);
-    assert_int_equal(info_of(1).seal.key_id, 8);
+    flow_pair_expect_data(&pair);
+    assert_int_equal(flow_pair_info(&pair, 0).seal.key_id, 8);
+    assert_int_equal(flow_pair_info(&pair, 1).seal.key_id, 8);
     set_keys(1, 8, 7, 0);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     set_keys(0, 8, 0, 0);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     set_keys(1, 8, 0, 0);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     for (uint32_t i = 0; i < 2; i++) {
         assert_int_equal(pair.ends[i].n_downs, 0);
         assert_int_equal(flow_pair_count(&pair, i, "drop_forged"), 0);
         assert_int_equal(flow_pair_count(&pair, i, "drop_old_key"), 0);
-        assert_int_equal(info_of(i).seal.tx_generation, 1);
+        assert_int_equal(flow_pair_info(&pair, i).seal.tx_generation, 1);
     }
 }
 
@@ -597,14 +535,14 @@ static void a_key_that_only_one_end_has_is_not_used(void **state)
     start_with_key_7();
     set_keys(0, 8, 7, 0);
     for (int i = 0; i < 5; i++) {
-        expect_data_both_ways();
+        flow_pair_expect_data(&pair);
     }
-    assert_int_equal(info_of(0).seal.key_id, 7);
-    assert_int_equal(info_of(0).seal.tx_generation, 0);
+    assert_int_equal(flow_pair_info(&pair, 0).seal.key_id, 7);
+    assert_int_equal(flow_pair_info(&pair, 0).seal.tx_generation, 0);
     set_keys(1, 7, 8, 0); /* now it has, and hears that the other one prefers it */
-    expect_data_both_ways();
-    expect_data_both_ways();
-    assert_int_equal(info_of(0).seal.key_id, 8);
+    flow_pair_expect_data(&pair);
+    flow_pair_expect_data(&pair);
+    assert_int_equal(flow_pair_info(&pair, 0).seal.key_id, 8);
 }
 
 /* Packets of the move are lost, late and twice. */
@@ -621,11 +559,11 @@ static void a_move_survives_loss_and_replay(void **state)
     (void)flow_pair_lose(&pair, 1);
     flow_pair_send(&pair, 0, 1);
     flow_pair_wait(&pair, BASE_NS_PER_S, true);
-    expect_data_both_ways();
-    expect_data_both_ways();
-    assert_int_equal(info_of(1).seal.key_id, 8);
+    flow_pair_expect_data(&pair);
+    flow_pair_expect_data(&pair);
+    assert_int_equal(flow_pair_info(&pair, 1).seal.key_id, 8);
     flow_pair_give(&pair, 1, &old);
-    expect_data_both_ways();
+    flow_pair_expect_data(&pair);
     assert_int_equal(pair.ends[0].n_downs + pair.ends[1].n_downs, 0);
 }
 
@@ -668,8 +606,8 @@ static void a_handshake_goes_on_with_the_new_key(void **state)
     flow_pair_give(&pair, 1, &hello); /* refused, which nothing proves */
     flow_pair_wait(&pair, BASE_NS_PER_S, true);
     assert_int_equal(pair.ends[0].n_ups, 1);
-    expect_data_both_ways();
-    assert_int_equal(info_of(0).seal.key_id, 8);
+    flow_pair_expect_data(&pair);
+    assert_int_equal(flow_pair_info(&pair, 0).seal.key_id, 8);
 }
 
 /* PX-229: they are refused when they are made, of whichever engine, before any has its own. */
@@ -692,8 +630,8 @@ static void bad_keys_change_nothing(void **state)
     bad.psks[1].id = bad.psks[0].id + 0x10000;
     assert_int_equal(pony_seal_psk.make_keys(&bad, &keys), BASE_E_INVALID);
     pony_seal_psk.free_keys(keys);
-    expect_data_both_ways();
-    assert_int_equal(info_of(0).seal.key_id, 7);
+    flow_pair_expect_data(&pair);
+    assert_int_equal(flow_pair_info(&pair, 0).seal.key_id, 7);
 }
 
 static void mode_plain_has_no_keys(void **state)
