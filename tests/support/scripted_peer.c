@@ -2,6 +2,7 @@
 #include "tests/support/scripted_peer.h"
 
 #include "tests/support/cmocka_all.h"
+#include "tests/support/conn_events.h"
 
 #include <snaprpc/status.h>
 
@@ -76,22 +77,6 @@ static void on_message(void *arg, struct snapi_conn *conn, const uint8_t *data, 
     }
 }
 
-static void on_open(void *arg, struct snapi_conn *conn)
-{
-    (void)arg;
-    (void)conn;
-}
-
-static void on_unsent(void *arg, struct snapi_conn *conn, uint64_t tag, const uint8_t *data,
-                      size_t len)
-{
-    (void)arg;
-    (void)conn;
-    (void)tag;
-    (void)data;
-    (void)len;
-}
-
 static void on_closed(void *arg, struct snapi_conn *conn, const struct snapi_closed *why)
 {
     struct scripted_peer *peer = arg;
@@ -107,10 +92,10 @@ static void on_closed(void *arg, struct snapi_conn *conn, const struct snapi_clo
 }
 
 static const struct snapi_conn_events conn_events = {
-    .on_open = on_open,
+    .on_open = conn_ignores,
     .on_message = on_message,
-    .on_writable = on_open,
-    .on_unsent = on_unsent,
+    .on_writable = conn_ignores,
+    .on_unsent = conn_ignores_unsent,
     .on_closed = on_closed,
 };
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "test_messages.pb-c.h"
 #include "tests/support/cmocka_all.h"
+#include "tests/support/conn_events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,22 +144,6 @@ static void on_message(void *arg, struct snapi_conn *conn, const uint8_t *data, 
     }
 }
 
-static void on_writable(void *arg, struct snapi_conn *conn)
-{
-    (void)arg;
-    (void)conn;
-}
-
-static void on_unsent(void *arg, struct snapi_conn *conn, uint64_t tag, const uint8_t *data,
-                      size_t len)
-{
-    (void)arg;
-    (void)conn;
-    (void)tag;
-    (void)data;
-    (void)len;
-}
-
 static void on_closed(void *arg, struct snapi_conn *conn, const struct snapi_closed *why)
 {
     (void)conn;
@@ -168,11 +153,13 @@ static void on_closed(void *arg, struct snapi_conn *conn, const struct snapi_clo
     client->why = why->err;
 }
 
-static const struct snapi_conn_events events = {.on_open = on_open,
-                                                .on_message = on_message,
-                                                .on_writable = on_writable,
-                                                .on_unsent = on_unsent,
-                                                .on_closed = on_closed};
+static const struct snapi_conn_events events = {
+    .on_open = on_open,
+    .on_message = on_message,
+    .on_writable = conn_ignores,
+    .on_unsent = conn_ignores_unsent,
+    .on_closed = on_closed,
+};
 
 void scripted_connect(struct scripted *client, struct host *host, enum snap_transport kind,
                       const char *address)
