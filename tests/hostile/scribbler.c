@@ -8,6 +8,7 @@
  * Addresses that it opens connections to are all within 10.213.0.0/24: run it in a namespace.
  */
 
+#include "base/clock.h"
 #include "base/rng.h"
 #include "tests/support/cmocka_all.h"
 #include "tests/support/control_client.h"
@@ -176,7 +177,7 @@ static bool be_bad(struct scribbler *s, uint64_t until_ns)
     uint32_t kind = below(s, 5);
     bool is_honest_for = below(s, 4) != 0;
     s->n_conns = s->n_services = 0;
-    for (int i = 0; i < ROUNDS_MAX && child_now_ns() < until_ns; i++) {
+    for (int i = 0; i < ROUNDS_MAX && base_clock_now_ns() < until_ns; i++) {
         if (shm_client_closed(&s->port.end) != SHM_REASON_NONE) {
             return true;
         }
@@ -202,11 +203,11 @@ int main(int argc, char **argv)
         return 2;
     }
     static struct scribbler s;
-    uint64_t until_ns = child_now_ns() + strtoull(argv[1], NULL, 0) * 1000000000;
+    uint64_t until_ns = base_clock_now_ns() + strtoull(argv[1], NULL, 0) * 1000000000;
     unsigned long long n_attached = 0;
     unsigned long long n_ended = 0;
     base_rng_init(&s.rng, strtoull(argv[2], NULL, 0));
-    while (child_now_ns() < until_ns) {
+    while (base_clock_now_ns() < until_ns) {
         if (test_port_attach(&s.port, socket, REGION_BYTES) != BASE_OK) {
             fprintf(stderr, "scribbler: %s\n", base_error_last_note());
             return 1;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,20 +22,12 @@ enum {
     PAUSE_NS = 2 * BASE_NS_PER_MS,
     OUTPUT_MAX = 65536,
     PATHS = 8,
-    AT_END_MAX = 8,
     CANNOT_RUN = 126
 };
 
 static char folder[TEST_PATH_MAX];
 static pid_t owner; /* the process that made the folder: its children leave it alone */
 static unsigned int n_started;
-
-static struct {
-    void (*fn)(void *arg);
-    void *arg;
-} at_end[AT_END_MAX];
-
-static size_t n_at_end;
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
@@ -52,10 +43,6 @@ static void clean_up(void)
     if (getpid() != owner) {
         return;
     }
-    while (n_at_end > 0) {
-        n_at_end--;
-        at_end[n_at_end].fn(at_end[n_at_end].arg);
-    }
     if (folder[0] != '\0') {
         /* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): see on_interrupt() */
         (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -63,7 +50,7 @@ static void clean_up(void)
     }
 }
 
-/* Not async-signal-safe in the letter; the alternative is to leave namespaces behind. */
+/* Not async-signal-safe in the letter; the alternative is to leave folders behind. */
 static void on_interrupt(int sig)
 {
     clean_up(); /* NOLINT(bugprone-signal-handler,cert-sig30-c): see above */
@@ -81,14 +68,6 @@ static void set_up(void)
     (void)signal(SIGINT, on_interrupt);
     (void)signal(SIGTERM, on_interrupt);
     (void)signal(SIGHUP, on_interrupt);
-}
-
-void test_at_end(void (*fn)(void *arg), void *arg)
-{
-    set_up();
-    assert_true(n_at_end < AT_END_MAX);
-    at_end[n_at_end].fn = fn;
-    at_end[n_at_end++].arg = arg;
 }
 
 const char *test_folder(void)
@@ -133,18 +112,6 @@ void test_until(bool (*holds)(void *arg), void *arg, const char *what)
     }
 }
 
-static void enter_netns(const char *name)
-{
-    char path[TEST_PATH_MAX];
-    (void)snprintf(path, sizeof(path), "/run/netns/%s", name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || setns(fd, CLONE_NEWNET) != 0) {
-        (void)fprintf(stderr, "cannot enter network namespace %s: %s\n", name, strerror(errno));
-        _exit(CANNOT_RUN);
-    }
-    (void)close(fd);
-}
-
 static void set_env(const char *const *env)
 {
     for (; env != NULL && *env != NULL; env++) {
@@ -166,9 +133,6 @@ __attribute__((noreturn)) static void run_child(const struct test_proc *proc,
     int null = open("/dev/null", O_RDONLY);
     if (log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0) {
         _exit(CANNOT_RUN);
-    }
-    if (spawn->netns != NULL) {
-        enter_netns(spawn->netns);
     }
     if (spawn->max_files != 0) {
         const struct rlimit limit = {.rlim_cur = spawn->max_files, .rlim_max = spawn->max_files};

@@ -11,8 +11,8 @@
  *
  * Shape    a process' stdout and stderr go to one file each test can read; waiting is on conditions
  *          with a deadline. What cannot be done fails the cmocka test with the process' output.
- * Cleanup  a process that is still there dies with the test (PR_SET_PDEATHSIG); folders and hosts
- *          are removed at exit and on SIGINT, SIGTERM, SIGHUP
+ * Cleanup  a process that is still there dies with the test (PR_SET_PDEATHSIG); the folder is
+ *          removed at exit and on SIGINT, SIGTERM, SIGHUP
  * Threads  the test's main thread
  */
 enum {
@@ -38,7 +38,6 @@ struct test_spawn {
     const char *const *argv; /**< ends with NULL; argv[0] is the path */
     const char *const *env;  /**< "NAME=value" or "NAME" (unset) over the environment; ends with
                                   NULL; or NULL */
-    const char *netns;       /**< name of a network namespace; NULL: ours */
     unsigned int uid;        /**< 0: ours */
     unsigned int max_files;  /**< RLIMIT_NOFILE; 0: ours */
 };
@@ -62,8 +61,5 @@ void test_proc_end(struct test_proc *proc);
 
 /** Calls `holds` every few ms until it is true; fails with `what` at the deadline. */
 void test_until(bool (*holds)(void *arg), void *arg, const char *what);
-
-/** Runs `fn(arg)` at exit or interrupt, before processes' folders go. At most 8. */
-void test_at_end(void (*fn)(void *arg), void *arg);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/system/child.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -14,20 +16,12 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
     END_TIMEOUT_MS = 60000,
     EXEC_FAILED = 127
 };
-
-uint64_t child_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void set_environment(const char *env)
 {
@@ -117,7 +111,7 @@ bool child_start(struct child *child, const struct child_how *how, const char *c
 
 static int time_left_ms(uint64_t until_ns)
 {
-    uint64_t now_ns = child_now_ns();
+    uint64_t now_ns = base_clock_now_ns();
     return now_ns >= until_ns ? 0 : (int)((until_ns - now_ns) / 1000000) + 1;
 }
 
@@ -133,7 +127,7 @@ static bool await(int fd, uint64_t until_ns)
 
 const char *child_read_line(struct child *child, uint64_t timeout_ms)
 {
-    uint64_t until_ns = child_now_ns() + timeout_ms * 1000000;
+    uint64_t until_ns = base_clock_now_ns() + timeout_ms * 1000000;
     for (;;) {
         char *end = memchr(child->out, '\n', child->len);
         if (end != NULL) {
@@ -171,7 +165,7 @@ static void close_all(struct child *child)
 int child_wait(struct child *child, uint64_t timeout_ms)
 {
     int status = 0;
-    if (!await(child->pid_fd, child_now_ns() + timeout_ms * 1000000) ||
+    if (!await(child->pid_fd, base_clock_now_ns() + timeout_ms * 1000000) ||
         waitpid(child->pid, &status, 0) != child->pid) {
         return -1;
     }

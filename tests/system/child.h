@@ -37,9 +37,6 @@ struct child_how {
     const char *env;  /**< "NAME=value NAME=value ..." over ours; NULL */
 };
 
-/** Nanoseconds of the monotonic clock. */
-uint64_t child_now_ns(void);
-
 /** Starts argv[0] (a path, or looked for in PATH). False: it could not be. */
 bool child_start(struct child *child, const struct child_how *how, const char *const *argv);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/system/world.h"
 
+#include "base/clock.h"
 #include "tests/support/cmocka_all.h"
 #include "tests/system/status.h"
 
@@ -220,9 +221,9 @@ int world_tear_down(void **state)
 bool world_until(bool (*is_true)(void *arg), void *arg, uint64_t timeout_ms)
 {
     const struct timespec nap = {.tv_nsec = 2000000};
-    uint64_t until_ns = child_now_ns() + timeout_ms * 1000000;
+    uint64_t until_ns = base_clock_now_ns() + timeout_ms * 1000000;
     while (!is_true(arg)) {
-        if (child_now_ns() > until_ns) {
+        if (base_clock_now_ns() > until_ns) {
             return false;
         }
         (void)nanosleep(&nap, NULL);
