@@ -5,8 +5,6 @@
 #include "transport/tcp/tcp.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,166 +29,6 @@ static void make_due(struct ktcp_conn *conn)
     }
 }
 
-/* ---- the end ---- */
-
-void ktcp_conn_free(struct ktcp_conn *conn)
-{
-    base_list_del(&conn->link);
-    ktcp_rx_fini(&conn->rx);
-    ktcp_tx_fini(&conn->tx);
-    free(conn);
-}
-
-void ktcp_conn_kill(struct ktcp_conn *conn, bool is_reset)
-{
-    struct ktcp_transport *t = conn->transport;
-    if (conn->state == KTCP_DEAD) {
-        return;
-    }
-    conn->state = KTCP_DEAD;
-    conn->listener = NULL;
-    snapi_poller_del(t->poller, &conn->source);
-    ktcp_wait_stop(&conn->wait);
-    base_list_del(&conn->due_link);
-    if (is_reset) {
-        ktcp_sock_reset(&conn->source.fd, conn->is_unix);
-    } else {
-        base_fd_close(&conn->source.fd);
-    }
-    base_list_del(&conn->link);
-    base_list_add_tail(&t->dead, &conn->link);
-    t->n_conns--;
-    if (t->depth == 0) {
-        ktcp_conn_free(conn);
-    }
-}
-
-/* Ends it with its last events. Only within poll() or on_ready(). */
-static void finish(struct ktcp_conn *conn, enum base_err err, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void finish(struct ktcp_conn *conn, enum base_err err, const char *fmt, ...)
-{
-    struct snapi_closed why = {.err = err};
-    int n = snprintf(why.message, sizeof(why.message), "%s: ", conn->peer);
-    va_list args;
-    va_start(args, fmt);
-    if (n >= 0 && (size_t)n < sizeof(why.message)) {
-        (void)vsnprintf(why.message + n, sizeof(why.message) - (size_t)n, fmt, args);
-    }
-    va_end(args);
-    snapi_poller_del(conn->transport->poller, &conn->source);
-    conn->state = KTCP_SHUT;
-    struct ktcp_unsent unsent;
-    while (conn->events != NULL && conn->state != KTCP_DEAD &&
-           ktcp_tx_first_unsent(&conn->tx, &unsent)) {
-        conn->events->on_unsent(conn->arg, &conn->base, unsent.tag, unsent.data, unsent.len);
-        if (conn->state != KTCP_DEAD) {
-            ktcp_tx_drop_unsent(&conn->tx);
-        }
-    }
-    if (conn->events != NULL && conn->state != KTCP_DEAD) {
-        conn->events->on_closed(conn->arg, &conn->base, &why);
-    }
-    ktcp_conn_kill(conn, false);
-}
-
-static enum base_err connect_error(int e)
-{
-    return e == ENOENT ? BASE_E_REFUSED : base_err_from_errno(e);
-}
-
-static void finish_unconnected(struct ktcp_conn *conn, int e)
-{
-    const char *remedy = "";
-    if (e == ECONNREFUSED || e == ENOENT) {
-        remedy = "; nobody listens there: is the server running?";
-    } else if (e == EACCES || e == EPERM) {
-        remedy = "; check the socket file's owner and mode, or the firewall";
-    }
-    char text[96];
-    finish(conn, connect_error(e), "cannot connect: %s%s", strerror_r(e, text, sizeof(text)),
-           remedy);
-}
-
-/* After an error of a connection that was there. */
-static void finish_broken(struct ktcp_conn *conn, int e)
-{
-    if (conn->state == KTCP_SHUT && conn->rx.has_preface) {
-        finish(conn, BASE_E_CLOSED, "closed"); /* all had left; how the peer went is all one */
-        return;
-    }
-    char text[96];
-    enum base_err err = base_err_from_errno(e);
-    finish(conn, err, "connection lost: %s", strerror_r(e, text, sizeof(text)));
-}
-
-static void finish_at_eof(struct ktcp_conn *conn)
-{
-    if (!conn->rx.has_preface) {
-        finish(conn, BASE_E_RESET, "closed before it spoke: is that a snaprpc server?");
-    } else if (conn->state == KTCP_SHUT) {
-        finish(conn, BASE_E_CLOSED, "closed");
-    } else {
-        finish(conn, BASE_E_RESET, "connection lost: the peer's process ended, or gave it up");
-    }
-}
-
-/* KT-14 */
-static void finish_at_end_frame(struct ktcp_conn *conn)
-{
-    switch (conn->rx.end_reason) {
-    case KTCP_REASON_DONE:
-        finish(conn, BASE_E_CLOSED, "closed by the peer");
-        break;
-    case KTCP_REASON_LIMIT:
-        finish(conn, BASE_E_LIMIT,
-               "a message was longer than the peer accepts: raise its max_message_bytes");
-        break;
-    case KTCP_REASON_VERSION:
-        finish(conn, BASE_E_VERSION, "the peer does not speak version %d of the protocol",
-               KTCP_VERSION);
-        break;
-    case KTCP_REASON_REFUSED:
-        finish(conn, BASE_E_REFUSED, "the peer's application refused the connection");
-        break;
-    default:
-        finish(conn, BASE_E_PEER, "the peer gave up: it could not read what came (reason %u)",
-               conn->rx.end_reason);
-    }
-}
-
-/* Tells the peer why, if that can be done at once: the connection is given up either way. */
-static void say_why(struct ktcp_conn *conn, enum ktcp_reason reason)
-{
-    if (!conn->is_connected || conn->broken != 0 || !conn->tx.has_greeted ||
-        !ktcp_tx_is_between_frames(&conn->tx) || conn->tx.is_blocked) {
-        return;
-    }
-    uint8_t end[KTCP_FIRST_HEADER_BYTES];
-    struct ktcp_header header = {.flags = KTCP_END, .stream = (uint8_t)reason};
-    size_t n = ktcp_header_put(end, &header);
-    (void)send(conn->source.fd, end, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-static void finish_unreadable(struct ktcp_conn *conn, enum base_err err)
-{
-    struct ktcp_transport *t = conn->transport;
-    say_why(conn, err == BASE_E_LIMIT     ? KTCP_REASON_LIMIT
-                  : err == BASE_E_VERSION ? KTCP_REASON_VERSION
-                  : err == BASE_E_NOMEM   ? KTCP_REASON_PEER
-                                          : KTCP_REASON_MALFORMED);
-    struct base_log_place place = {
-        .log = t->log, .limit = &t->peer_log, .now_ns = t->now_ns, .component = "tcp"};
-    base_logf_limited(&place, BASE_LOG_WARN, "%s: %s; the connection is closed", conn->peer,
-                      conn->rx.why);
-    if (err == BASE_E_LIMIT) {
-        finish(conn, err, "%s (%zu)", conn->rx.why, conn->transport->max_message_bytes);
-    } else {
-        finish(conn, err, "%s", conn->rx.why);
-    }
-}
-
 /* ---- receiving ---- */
 
 static bool on_preface(void *arg)
@@ -206,7 +44,7 @@ static bool on_preface(void *arg)
         bool is_wanted =
             listener->events->on_accept(listener->arg, &conn->base, &conn->events, &conn->arg);
         if (!is_wanted && conn->state != KTCP_DEAD) {
-            say_why(conn, KTCP_REASON_REFUSED);
+            ktcp_conn_say_why(conn, KTCP_REASON_REFUSED);
             ktcp_conn_kill(conn, false);
         }
         /* Events run within a round, so killing only marks: memory goes when the round ends. */
@@ -233,12 +71,12 @@ static bool receive_once(struct ktcp_conn *conn)
     ssize_t n = readv(conn->source.fd, plan.iov, plan.n_iov);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR) {
-            finish_broken(conn, errno);
+            ktcp_conn_finish_broken(conn, errno);
         }
         return false;
     }
     if (n == 0) {
-        finish_at_eof(conn);
+        ktcp_conn_finish_at_eof(conn);
         return false;
     }
     enum base_err err = ktcp_rx_commit(&conn->rx, &plan, (size_t)n);
@@ -246,11 +84,11 @@ static bool receive_once(struct ktcp_conn *conn)
         return false;
     }
     if (err != BASE_OK) {
-        finish_unreadable(conn, err);
+        ktcp_conn_finish_unreadable(conn, err);
         return false;
     }
     if (conn->rx.has_ended) {
-        finish_at_end_frame(conn);
+        ktcp_conn_finish_at_end_frame(conn);
         return false;
     }
     return (size_t)n == plan.bytes;
@@ -335,13 +173,13 @@ static void tell(struct ktcp_conn *conn)
     if (conn->broken != 0) {
         int e = conn->broken;
         if (!conn->is_connected) {
-            finish_unconnected(conn, e);
+            ktcp_conn_finish_unconnected(conn, e);
             return;
         }
         /* The peer may have said why before it went: that tells more than a broken pipe. */
         receive(conn, READS_AT_END);
         if (conn->state != KTCP_DEAD) {
-            finish_broken(conn, e);
+            ktcp_conn_finish_broken(conn, e);
         }
     } else if (conn->state <= KTCP_OPEN && conn->events != NULL &&
                ktcp_tx_take_writable(&conn->tx)) {
@@ -370,7 +208,7 @@ static void on_connected(struct ktcp_conn *conn)
         e = ECONNREFUSED; /* an unused local port that the kernel chose for our own end, too */
     }
     if (e != 0) {
-        finish_unconnected(conn, e);
+        ktcp_conn_finish_unconnected(conn, e);
         return;
     }
     conn->is_connected = true;
@@ -483,19 +321,21 @@ void ktcp_conn_on_timeout(struct ktcp_conn *conn, enum ktcp_timer timer)
         break;
     case KTCP_TIMER_LINGER:
         if (conn->state == KTCP_SHUT) {
-            finish(conn, BASE_E_CLOSED, "closed; the peer did not close its side in time");
+            ktcp_conn_finish(conn, BASE_E_CLOSED,
+                             "closed; the peer did not close its side in time");
         } else {
-            finish(conn, BASE_E_TIMEOUT,
-                   "closed before the peer took everything: it does not read");
+            ktcp_conn_finish(conn, BASE_E_TIMEOUT,
+                             "closed before the peer took everything: it does not read");
         }
         break;
     case KTCP_TIMER_CONNECT:
     case KTCP_TIMER_GREET:
     case KTCP_TIMER_ACCEPT:
     case KTCP_TIMERS:
-        finish(conn, BASE_E_TIMEOUT, "%s",
-               conn->is_connected ? "connected, but it does not speak: is that a snaprpc server?"
-                                  : "no answer: is the host up, and does a firewall drop packets?");
+        ktcp_conn_finish(conn, BASE_E_TIMEOUT, "%s",
+                         conn->is_connected
+                             ? "connected, but it does not speak: is that a snaprpc server?"
+                             : "no answer: is the host up, and does a firewall drop packets?");
     }
 }
 

@@ -121,12 +121,6 @@ void ktcp_wait_stop(struct ktcp_wait *wait);
 BASE_MUST_USE enum base_err ktcp_conn_create(struct ktcp_transport *t, int fd, bool is_unix,
                                              struct ktcp_conn **conn);
 
-/** No event; `fd` is closed; memory goes at the outermost leave. */
-void ktcp_conn_kill(struct ktcp_conn *conn, bool is_reset);
-
-/** Frees a killed one. */
-void ktcp_conn_free(struct ktcp_conn *conn);
-
 /** poll()'s look at a connection that is due. */
 void ktcp_conn_run(struct ktcp_conn *conn);
 
@@ -144,6 +138,34 @@ void ktcp_send(struct snapi_conn *base, struct snapi_tx *tx, uint64_t tag);
 void ktcp_abandon(struct snapi_conn *base, struct snapi_tx *tx);
 void ktcp_close(struct snapi_conn *base, enum snapi_close how);
 const char *ktcp_peer(const struct snapi_conn *base);
+
+/* ---- conn_end.c ---- */
+
+/** No event; `fd` is closed; memory goes at the outermost leave. */
+void ktcp_conn_kill(struct ktcp_conn *conn, bool is_reset);
+
+/** Frees a killed one. */
+void ktcp_conn_free(struct ktcp_conn *conn);
+
+/** Ends it with its last events; on_closed says that. This one and those below: only within poll() or
+ *  on_ready(). */
+void ktcp_conn_finish(struct ktcp_conn *conn, enum base_err err, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** It could not be made: `e` is an errno. */
+void ktcp_conn_finish_unconnected(struct ktcp_conn *conn, int e);
+
+/** After an error of a connection that was there. */
+void ktcp_conn_finish_broken(struct ktcp_conn *conn, int e);
+
+void ktcp_conn_finish_at_eof(struct ktcp_conn *conn);
+void ktcp_conn_finish_at_end_frame(struct ktcp_conn *conn);
+
+/** What came cannot be taken: conn->rx.why. The peer is told, and the log. */
+void ktcp_conn_finish_unreadable(struct ktcp_conn *conn, enum base_err err);
+
+/** Tells the peer why, if that can be done at once: the connection is given up either way. */
+void ktcp_conn_say_why(struct ktcp_conn *conn, enum ktcp_reason reason);
 
 /* ---- listener.c ---- */
 
