@@ -25,7 +25,7 @@
  *   flow_table.c   create, look up, kill, walk        flow_rx.c      what arrives, by state
  *   flow_tx.c      data that leaves, flows in turn    flow_emit.c    all other packets
  *   flow_ack.c     what the peer got                  flow_timers.c  one timer per flow
- *   handshake.c    HELLO, HELLO_OK, REFUSE
+ *   handshake.c    HELLO, HELLO_OK, REFUSE            flow_hint.c    what others say of a peer
  */
 
 /** States of a flow; the table of what each does with each packet is in flow_rx.c. */
@@ -289,6 +289,12 @@ uint32_t pony_flow_hello_mtu(const struct pony_flow *flow);
 
 /** Works on acknowledgement and echo. False: it acknowledges what was never sent; counted. */
 bool pony_flow_work_on_ack(struct pony_flow *flow, const struct pony_arrival *arrival);
+
+/** What says that the peer is gone and proves nothing: it is asked. PX-230 */
+void pony_flow_take_hint(struct pony_flow *flow, enum shm_reason reason);
+
+/** A RESET with UNKNOWN came. */
+void pony_flow_on_reset_unknown(struct pony_flow_table *table, const struct pony_arrival *arrival);
 
 /** An acknowledgement is owed, at `due_ns` at the latest. */
 void pony_flow_owe_ack(struct pony_flow *flow, uint64_t due_ns, uint64_t now_ns);
