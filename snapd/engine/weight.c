@@ -7,8 +7,7 @@ void snapd_weight_init(struct snapd_weight *weight, const struct snapd_waits *wa
                        uint64_t now_ns)
 {
     *weight =
-        (struct snapd_weight){.is_heavy = true,
-                              .since_ns = now_ns,
+        (struct snapd_weight){.since_ns = now_ns,
                               .light_ns = SNAPD_WEIGHT_LIGHT_MIN_NS / SNAPD_WEIGHT_LIGHT_TIMES,
                               .window_ns = now_ns,
                               .waits = *waits};

@@ -11,8 +11,8 @@
  * Three that spin on two cores sit two and one, and by equal weights the kernel moves them round:
  * each is alone for a while. A heavy engine (nice(2) below 0) that is alone stays alone. But where it
  * shares with who yields to it, weight is in the way: its own yields give the core away only
- * after several tries. So it is heavy while it does not share, and as light as others
- * from soon after it does until it is alone again. What does not last is tried again later each time.
+ * after several tries. So it is heavy once it spins and is alone, and as light as others from
+ * soon after it shares until it is alone again. What does not last is tried again later each time.
  *
  * Evidence is the time that the thread waited while it could have run: alone on a core next to
  * none. Its yields say nothing: of a heavy engine's most come back at once, alone or not.

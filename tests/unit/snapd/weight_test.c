@@ -17,7 +17,7 @@ struct world {
     struct snapd_waits waits;
 };
 
-static struct world make(void)
+static struct world make_new(void)
 {
     struct world w = {.now_ns = 1, .waits = {.ns = 12345, .n = 67}};
     snapd_weight_init(&w.weight, &w.waits, w.now_ns);
@@ -43,6 +43,15 @@ static bool window(struct world *w, uint32_t n_yields, uint64_t waited_ns, uint6
 static bool alone(struct world *w)
 {
     return window(w, YIELDS, PART - 1, 1);
+}
+
+/* Heavy. */
+static struct world make(void)
+{
+    struct world w = make_new();
+    assert_true(alone(&w));
+    assert_true(w.weight.is_heavy);
+    return w;
 }
 
 static bool shared(struct world *w)
@@ -80,13 +89,25 @@ static uint64_t rounded_up(uint64_t ns)
     return (ns + WINDOW - 1) / WINDOW * WINDOW;
 }
 
-static void it_begins_heavy_and_stays_so_alone(void **state)
+static void it_is_heavy_once_it_is_alone_and_stays_so(void **state)
 {
     (void)state;
-    struct world w = make();
+    struct world w = make_new();
+    assert_false(w.weight.is_heavy);
+    assert_true(alone(&w));
     for (int i = 0; i < 1000; i++) {
         assert_true(w.weight.is_heavy);
         assert_false(alone(&w));
+    }
+}
+
+static void it_begins_light_and_stays_so_where_it_shares_or_sleeps(void **state)
+{
+    (void)state;
+    struct world w = make_new();
+    for (int i = 0; i < 1000; i++) {
+        assert_false(i % 2 == 0 ? shared(&w) : window(&w, SNAPD_WEIGHT_YIELDS_MIN - 1, 0, 0));
+        assert_false(w.weight.is_heavy);
     }
 }
 
@@ -244,7 +265,8 @@ static void a_window_with_few_yields_says_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_begins_heavy_and_stays_so_alone),
+        cmocka_unit_test(it_is_heavy_once_it_is_alone_and_stays_so),
+        cmocka_unit_test(it_begins_light_and_stays_so_where_it_shares_or_sleeps),
         cmocka_unit_test(it_is_light_when_its_patience_ends),
         cmocka_unit_test(a_window_alone_begins_patience_anew),
         cmocka_unit_test(it_stays_light_while_it_shares),
