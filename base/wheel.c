@@ -8,16 +8,6 @@ enum {
     SLOT_BITS = 6
 };
 
-/* struct base_timer.place: idle, on the due list, handed out or held, in a queue, or PLACE_SLOT + level * 64 +
- * slot. */
-enum {
-    PLACE_IDLE,
-    PLACE_DUE,
-    PLACE_FIRED,
-    PLACE_QUEUE,
-    PLACE_SLOT
-};
-
 void base_wheel_init(struct base_wheel *wheel, uint64_t now_ns, uint64_t granularity_ns)
 {
     base_assert(granularity_ns >= 1 && granularity_ns <= UINT32_C(1) << 31);
@@ -33,24 +23,6 @@ void base_wheel_init(struct base_wheel *wheel, uint64_t now_ns, uint64_t granula
             base_list_init(&wheel->slots[level][slot]);
         }
     }
-}
-
-void base_timer_init(struct base_timer *timer, base_timer_fn *fn)
-{
-    *timer = (struct base_timer){.fn = fn};
-    base_list_init(&timer->link);
-}
-
-void base_timer_hold(struct base_timer *timer, struct base_list *list)
-{
-    base_assert(timer->place == PLACE_IDLE);
-    timer->place = PLACE_FIRED;
-    base_list_add_tail(list, &timer->link);
-}
-
-bool base_timer_is_armed(const struct base_timer *timer)
-{
-    return timer->place == PLACE_DUE || timer->place >= PLACE_QUEUE;
 }
 
 /* The first tick at which the deadline has passed: rounding up is what keeps a timer from firing
@@ -69,7 +41,7 @@ static bool enqueue(struct base_wheel *wheel, struct base_timer *timer)
         bool is_first = base_list_is_empty(queue);
         if (is_first || base_list_entry(queue->prev, struct base_timer, link)->deadline_ns <=
                             timer->deadline_ns) {
-            timer->place = PLACE_QUEUE;
+            timer->place = BASE_TIMER_QUEUED;
             base_list_add_tail(queue, &timer->link);
             if (is_first) {
                 wheel->quiet_tick =
@@ -86,32 +58,28 @@ static void place(struct base_wheel *wheel, struct base_timer *timer)
 {
     uint64_t tick = tick_of(wheel, timer->deadline_ns);
     if (tick <= wheel->tick) {
-        timer->place = PLACE_DUE;
+        timer->place = BASE_TIMER_DUE;
         base_list_add_tail(&wheel->due, &timer->link);
         wheel->quiet_tick = 0;
         return;
     }
     uint32_t level = (63 - (uint32_t)__builtin_clzll(tick ^ wheel->tick)) / SLOT_BITS;
     uint32_t slot = (uint32_t)(tick >> (level * SLOT_BITS)) % BASE_WHEEL_SLOTS;
-    timer->place = (uint16_t)(PLACE_SLOT + level * BASE_WHEEL_SLOTS + slot);
+    timer->place = (uint16_t)(BASE_TIMER_SLOT + level * BASE_WHEEL_SLOTS + slot);
     base_list_add_tail(&wheel->slots[level][slot], &timer->link);
     wheel->used[level] |= UINT64_C(1) << slot;
     uint64_t start = tick >> (level * SLOT_BITS) << (level * SLOT_BITS);
     wheel->quiet_tick = base_min_u64(wheel->quiet_tick, start);
 }
 
-/* Takes an armed timer off its list. */
-static void unhang(struct base_wheel *wheel, struct base_timer *timer)
+void base_wheel_unhang(struct base_wheel *wheel, struct base_timer *timer)
 {
+    uint32_t level = (uint32_t)(timer->place - BASE_TIMER_SLOT) / BASE_WHEEL_SLOTS;
+    uint32_t slot = (uint32_t)(timer->place - BASE_TIMER_SLOT) % BASE_WHEEL_SLOTS;
     base_list_del(&timer->link);
-    if (timer->place >= PLACE_SLOT) {
-        uint32_t level = (uint32_t)(timer->place - PLACE_SLOT) / BASE_WHEEL_SLOTS;
-        uint32_t slot = (uint32_t)(timer->place - PLACE_SLOT) % BASE_WHEEL_SLOTS;
-        if (base_list_is_empty(&wheel->slots[level][slot])) {
-            wheel->used[level] &= ~(UINT64_C(1) << slot);
-        }
+    if (base_list_is_empty(&wheel->slots[level][slot])) {
+        wheel->used[level] &= ~(UINT64_C(1) << slot);
     }
-    timer->place = PLACE_IDLE;
 }
 
 void base_wheel_add(struct base_wheel *wheel, struct base_timer *timer, uint64_t deadline_ns)
@@ -121,17 +89,6 @@ void base_wheel_add(struct base_wheel *wheel, struct base_timer *timer, uint64_t
     wheel->n_timers++;
     if (!enqueue(wheel, timer)) {
         place(wheel, timer);
-    }
-}
-
-void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer)
-{
-    if (timer->place == PLACE_FIRED) {
-        base_list_del(&timer->link);
-        timer->place = PLACE_IDLE;
-    } else if (timer->place != PLACE_IDLE) {
-        unhang(wheel, timer);
-        wheel->n_timers--;
     }
 }
 
@@ -210,7 +167,8 @@ static bool step(struct base_wheel *wheel, uint64_t tick)
         return false;
     }
     wheel->tick = base_max_u64(wheel->tick, next.tick);
-    unhang(wheel, next.timer);
+    base_wheel_del(wheel, next.timer);
+    wheel->n_timers++;
     place(wheel, next.timer);
     return true;
 }
@@ -227,8 +185,7 @@ static struct base_timer *take_due(struct base_wheel *wheel, uint64_t tick, uint
     }
     struct base_list *first = base_list_first(&wheel->due);
     struct base_timer *timer = base_list_entry(first, struct base_timer, link);
-    unhang(wheel, timer);
-    wheel->n_timers--;
+    base_wheel_del(wheel, timer);
     return timer;
 }
 
@@ -262,7 +219,7 @@ uint32_t base_wheel_advance(struct base_wheel *wheel, uint64_t now_ns, uint32_t 
         if (timer == NULL) {
             break;
         }
-        timer->place = PLACE_FIRED;
+        timer->place = BASE_TIMER_OUT;
         base_list_add_tail(fired, &timer->link);
         n++;
     }

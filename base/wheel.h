@@ -19,6 +19,7 @@
  * Threads  one owner
  * Source   Varghese and Lauck, "Hashed and hierarchical timing wheels" (SOSP'87)
  */
+#include "base/assert.h"
 #include "base/list.h"
 
 #include <stdbool.h>
@@ -32,7 +33,16 @@ struct base_timer {
     struct base_list link;
     uint64_t deadline_ns;
     base_timer_fn *fn; /**< for base_wheel_run; NULL where base_wheel_advance is used */
-    uint16_t place;    /**< the wheel's: 0 idle, else where it hangs */
+    uint16_t place;    /**< the wheel's: enum base_timer_place, or that of a slot */
+};
+
+/** Where a timer is. */
+enum base_timer_place {
+    BASE_TIMER_IDLE,
+    BASE_TIMER_DUE,    /**< on the due list */
+    BASE_TIMER_OUT,    /**< handed out, or held: in a list of the caller's */
+    BASE_TIMER_QUEUED, /**< in one of the queues */
+    BASE_TIMER_SLOT    /**< in a slot: + level * 64 + slot */
 };
 
 enum {
@@ -55,22 +65,53 @@ struct base_wheel {
 /** `granularity_ns` is rounded up to a power of two; 1 is allowed. */
 void base_wheel_init(struct base_wheel *wheel, uint64_t now_ns, uint64_t granularity_ns);
 
-void base_timer_init(struct base_timer *timer, base_timer_fn *fn);
+static inline void base_timer_init(struct base_timer *timer, base_timer_fn *fn)
+{
+    base_list_init(&timer->link);
+    timer->deadline_ns = 0;
+    timer->fn = fn;
+    timer->place = BASE_TIMER_IDLE;
+}
 
 /**
  * Hangs an idle timer into a list of the caller's, who adds it later. Until then its deadline_ns is the
  * caller's too, and base_wheel_del takes it out.
  */
-void base_timer_hold(struct base_timer *timer, struct base_list *list);
+static inline void base_timer_hold(struct base_timer *timer, struct base_list *list)
+{
+    base_assert(timer->place == BASE_TIMER_IDLE);
+    timer->place = BASE_TIMER_OUT;
+    base_list_add_tail(list, &timer->link);
+}
 
 /** Still to fire: false also for one that is held, or that base_wheel_advance has handed out. */
-bool base_timer_is_armed(const struct base_timer *timer);
+static inline bool base_timer_is_armed(const struct base_timer *timer)
+{
+    return timer->place != BASE_TIMER_IDLE && timer->place != BASE_TIMER_OUT;
+}
 
 /** Arms; an armed timer is moved. A deadline in the past fires at the next advance. */
 void base_wheel_add(struct base_wheel *wheel, struct base_timer *timer, uint64_t deadline_ns);
 
 /** Disarms; does nothing to an idle timer. */
-void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer);
+static inline void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer);
+
+/** base_wheel_del() of a timer that hangs in a slot: unlinks it. */
+void base_wheel_unhang(struct base_wheel *wheel, struct base_timer *timer);
+
+static inline void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer)
+{
+    if (timer->place == BASE_TIMER_IDLE) {
+        return;
+    }
+    if (timer->place < BASE_TIMER_SLOT) {
+        base_list_del(&timer->link);
+    } else {
+        base_wheel_unhang(wheel, timer);
+    }
+    wheel->n_timers -= timer->place != BASE_TIMER_OUT;
+    timer->place = BASE_TIMER_IDLE;
+}
 
 /**
  * Moves the clock to `now_ns` (a smaller one than before is taken as the one before) and appends the

@@ -427,7 +427,7 @@ bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args
         end_over_limit(call);
     } else if (call->body_len > snapi_loop_max_message(channel->loop)) {
         end_over_own_limit(call);
-    } else if (!is_async || !call->is_idempotent || keep_body(call)) {
+    } else if (call->body != NULL || !is_async || !call->is_idempotent || keep_body(call)) {
         snapi_call_dispatch(call);
     }
     channel->is_beginning = false;

@@ -39,12 +39,8 @@ static uint32_t why_not_pony(const struct snap_channel *channel)
     return pony->has_failed ? SNAP_WHY_PONY_FAILED : SNAP_WHY_PONY_CONNECTING;
 }
 
-struct snapi_path *snapi_channel_choose(struct snap_channel *channel, uint32_t *why)
+struct snapi_path *snapi_channel_choose_other(struct snap_channel *channel, uint32_t *why)
 {
-    if (snapi_path_is_ready(&channel->pony)) {
-        *why = channel->choice == SNAP_TRANSPORT_PONY ? SNAP_WHY_FORCED : SNAP_WHY_PONY_UP;
-        return &channel->pony;
-    }
     *why = channel->choice != SNAP_TRANSPORT_AUTO ? SNAP_WHY_FORCED : why_not_pony(channel);
     if (channel->choice == SNAP_TRANSPORT_PONY || !snapi_path_is_ready(&channel->tcp)) {
         return NULL;

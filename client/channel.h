@@ -72,7 +72,19 @@ static_assert(sizeof(struct snapi_path) == BASE_CACHE_LINE &&
               "a call needs no other lines");
 
 /** The path for a new call, or NULL. `why` is set in any case. */
-struct snapi_path *snapi_channel_choose(struct snap_channel *channel, uint32_t *why);
+static inline struct snapi_path *snapi_channel_choose(struct snap_channel *channel, uint32_t *why);
+
+/** snapi_channel_choose() where Pony is not ready. */
+struct snapi_path *snapi_channel_choose_other(struct snap_channel *channel, uint32_t *why);
+
+static inline struct snapi_path *snapi_channel_choose(struct snap_channel *channel, uint32_t *why)
+{
+    if (!snapi_path_is_ready(&channel->pony)) {
+        return snapi_channel_choose_other(channel, why);
+    }
+    *why = channel->choice == SNAP_TRANSPORT_PONY ? SNAP_WHY_FORCED : SNAP_WHY_PONY_UP;
+    return &channel->pony;
+}
 
 /** A path came up, or got room: calls that wait go on. */
 void snapi_channel_on_ready(struct snap_channel *channel);

@@ -387,11 +387,6 @@ void snapi_path_set_address(struct snapi_path *path, const char *address)
     }
 }
 
-bool snapi_path_is_ready(const struct snapi_path *path)
-{
-    return path->state == SNAPI_PATH_UP && !path->is_going_away;
-}
-
 void snapi_path_send_blocked(struct snapi_path *path)
 {
     while (path->state == SNAPI_PATH_UP && !path->is_full && !base_list_is_empty(&path->blocked)) {

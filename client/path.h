@@ -72,7 +72,10 @@ void snapi_path_fini(struct snapi_path *path);
 void snapi_path_set_address(struct snapi_path *path, const char *address);
 
 /** Whether new calls may be given to it. */
-bool snapi_path_is_ready(const struct snapi_path *path);
+static inline bool snapi_path_is_ready(const struct snapi_path *path)
+{
+    return path->state == SNAPI_PATH_UP && !path->is_going_away;
+}
 
 /** Room came, or HELLO, or the first that was blocked is gone: sends what is blocked. */
 void snapi_path_send_blocked(struct snapi_path *path);

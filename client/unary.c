@@ -26,9 +26,9 @@ static void begin_args(const struct snap_channel *channel, struct snapi_call_arg
 }
 
 /** Checks what is common to all calls and fills `args`. False: `refusal` says what is wrong. */
-static bool prepare(struct snap_channel *channel, const struct snap_method *method,
-                    const struct snap_call_options *options, struct snapi_call_args *args,
-                    struct snap_status *refusal)
+static inline bool prepare(struct snap_channel *channel, const struct snap_method *method,
+                           const struct snap_call_options *options, struct snapi_call_args *args,
+                           struct snap_status *refusal)
 {
     if (BASE_UNLIKELY(snapi_loop_is_forked(channel->loop))) {
         *refusal = snapi_loop_check(channel->loop);

@@ -18,17 +18,15 @@
 enum {
     POOL_SLOTS = 1024,
     CHUNK_BYTES = 8192,
-    OWNED_MAX = 128, /* the rest goes to the stack, for all */
     NO_SLOT = -1
 };
 
 struct snapi_arena_pool {
+    struct snapi_arenas_owned owned; /* first; what is given beyond it goes to the stack, for all */
     _Atomic uint64_t top;
     _Atomic uint32_t refs;
     _Atomic uint32_t n_made; /* slots in use from 0 up; may run past POOL_SLOTS */
     _Atomic uint32_t next[POOL_SLOTS];
-    struct snapi_arena *owned[OWNED_MAX];
-    uint32_t n_owned;
     struct snapi_arena *arena[POOL_SLOTS]; /* written once, before the slot is first pushed */
 };
 
@@ -61,12 +59,14 @@ void snapi_arena_pool_close(struct snapi_arena_pool *pool)
     if (pool == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < pool->n_owned; i++) {
-        snapi_arena_give(pool->owned[i]);
+    for (uint32_t i = 0; i < pool->owned.n; i++) {
+        snapi_arena_give(pool->owned.arenas[i]);
     }
-    pool->n_owned = 0;
+    pool->owned.n = 0;
     unref(pool);
 }
+
+_Static_assert(offsetof(struct snapi_arena_pool, owned) == 0, "as message.h has it");
 
 static uint64_t make_top(uint64_t old, uint32_t slot_plus_1)
 {
@@ -143,23 +143,4 @@ void snapi_arena_give(struct snapi_arena *arena)
         push(pool, arena->slot);
     }
     unref(pool);
-}
-
-struct snapi_arena *snapi_arena_take_owned(struct snapi_arena_pool *pool)
-{
-    return pool->n_owned > 0 ? pool->owned[--pool->n_owned] : snapi_arena_take(pool);
-}
-
-void snapi_arena_give_owned(struct snapi_arena *arena)
-{
-    if (arena == NULL) {
-        return;
-    }
-    struct snapi_arena_pool *pool = arena->pool;
-    if (pool->n_owned == OWNED_MAX) {
-        snapi_arena_give(arena);
-        return;
-    }
-    base_arena_reset(&arena->mem);
-    pool->owned[pool->n_owned++] = arena;
 }

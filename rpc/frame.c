@@ -54,7 +54,7 @@ static inline uint64_t may_have_control(uint64_t bytes)
     return (bytes | (bytes + ones) | (bytes - ones * 0x20)) & (ones * 0x80);
 }
 
-static bool long_text_is_clean(const char *text, size_t len)
+__attribute__((noinline)) static bool long_text_is_clean(const char *text, size_t len)
 {
     for (size_t i = 0; i < len - 8; i += 8) {
         if (has_control(load_eight(text + i))) {

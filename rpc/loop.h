@@ -141,7 +141,11 @@ struct snapi_work {
     bool is_deferred; /**< owner's */
 };
 
-void snapi_work_init(struct snapi_work *work, snapi_work_fn *run);
+static inline void snapi_work_init(struct snapi_work *work, snapi_work_fn *run)
+{
+    *work = (struct snapi_work){.run = run};
+    base_list_init(&work->link);
+}
 
 /**
  * Has run() called by the owner of the loop, soon; perhaps before this returns, on this thread. It

@@ -54,7 +54,7 @@ static inline bool is_too_deep(const struct unpacking *u)
     return stack_here() - u->stack_start + STACK_MAX_BYTES > (uintptr_t)2 * STACK_MAX_BYTES;
 }
 
-static void *refuse_alloc(struct unpacking *u)
+__attribute__((noinline)) static void *refuse_alloc(struct unpacking *u)
 {
     if (is_too_deep(u)) {
         base_error_note("messages nested deeper than %d KiB of stack can hold",

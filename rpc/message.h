@@ -20,6 +20,16 @@
  */
 struct snapi_arena_pool;
 
+enum {
+    SNAPI_ARENAS_OWNED_MAX = 128 /**< that the owner of a loop keeps for itself */
+};
+
+/** The owner's arenas: the first member of a pool. */
+struct snapi_arenas_owned {
+    uint32_t n;
+    struct snapi_arena *arenas[SNAPI_ARENAS_OWNED_MAX];
+};
+
 /** Memory of one call. The first chunk is kept when it is given back. */
 struct snapi_arena {
     struct base_arena mem;
@@ -41,8 +51,23 @@ void snapi_arena_give(struct snapi_arena *arena);
 
 /** The same for the owner of the pool's loop: no atomic access while it keeps to these. Take and give
  *  may be mixed with those above. */
-struct snapi_arena *snapi_arena_take_owned(struct snapi_arena_pool *pool);
-void snapi_arena_give_owned(struct snapi_arena *arena);
+static inline struct snapi_arena *snapi_arena_take_owned(struct snapi_arena_pool *pool)
+{
+    struct snapi_arenas_owned *owned = (struct snapi_arenas_owned *)(void *)pool;
+    return owned->n > 0 ? owned->arenas[--owned->n] : snapi_arena_take(pool);
+}
+
+static inline void snapi_arena_give_owned(struct snapi_arena *arena)
+{
+    struct snapi_arenas_owned *owned =
+        arena == NULL ? NULL : (struct snapi_arenas_owned *)(void *)arena->pool;
+    if (owned == NULL || owned->n == SNAPI_ARENAS_OWNED_MAX) {
+        snapi_arena_give(arena);
+        return;
+    }
+    base_arena_reset(&arena->mem);
+    owned->arenas[owned->n++] = arena;
+}
 
 /** Size of the encoded message. */
 size_t snapi_message_size(const ProtobufCMessage *message);

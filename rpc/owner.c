@@ -165,12 +165,6 @@ void snapi_loop_leave_last(struct snap_loop *loop)
     } while (!snapi_owner_unlock(loop) && snapi_loop_become_owner(loop));
 }
 
-void snapi_work_init(struct snapi_work *work, snapi_work_fn *run)
-{
-    *work = (struct snapi_work){.run = run};
-    base_list_init(&work->link);
-}
-
 void snapi_loop_submit(struct snap_loop *loop, struct snapi_work *work)
 {
     /* S1: the push is seq_cst. */
