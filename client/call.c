@@ -17,7 +17,7 @@ enum {
 
 static struct snapi_call **bucket_of(struct snap_channel *channel, uint64_t id)
 {
-    return &channel->buckets[id & (channel->n_buckets - 1)];
+    return snapi_channel_bucket(channel, id & (channel->n_buckets - 1));
 }
 
 /** Doubles the table. When there is no memory for it, the chains grow instead. */
@@ -29,7 +29,7 @@ static void grow_table(struct snap_channel *channel)
         return;
     }
     for (uint32_t i = 0; i < channel->n_buckets; i++) {
-        struct snapi_call *call = channel->buckets[i];
+        struct snapi_call *call = *snapi_channel_bucket(channel, i);
         while (call != NULL) {
             struct snapi_call *next = call->next_in_bucket;
             call->next_in_bucket = bigger[call->id & (n - 1)];
@@ -37,7 +37,7 @@ static void grow_table(struct snap_channel *channel)
             call = next;
         }
     }
-    if (channel->buckets != &channel->first_bucket) {
+    if (channel->n_buckets > 1) {
         free((void *)channel->buckets);
     }
     channel->buckets = bigger;
@@ -93,7 +93,7 @@ static void fill_result(const struct snapi_call *call, const struct snap_status 
     result->info.elapsed_ns =
         base_sub_sat_u64(snapi_loop_now(call->channel->loop), call->started_ns);
     if (call->path != NULL) {
-        memcpy(result->info.peer, snapi_path_more(call->path)->peer, sizeof(result->info.peer));
+        memcpy(result->info.peer, snapi_path_peer(call->path), SNAPI_PATH_PEER_MAX);
     } else {
         result->info.peer[0] = '\0';
     }
@@ -146,15 +146,15 @@ static void defer_callback(struct snapi_call *call, const struct snap_status *st
         return;
     }
     fill_result(call, status, call->result);
-    base_list_add_tail(&channel->ended, &call->link);
-    snapi_loop_defer(channel->loop, &channel->run_ended);
+    base_list_add_tail(&channel->more->ended, &call->link);
+    snapi_loop_defer(channel->loop, &channel->more->run_ended);
 }
 
 void snapi_calls_run_ended(struct snap_channel *channel)
 {
     struct base_list now;
     base_list_init(&now);
-    base_list_splice_tail(&now, &channel->ended);
+    base_list_splice_tail(&now, &channel->more->ended);
     struct base_list *it = NULL;
     while ((it = base_list_take_first(&now)) != NULL) {
         struct snapi_call *call = base_list_entry(it, struct snapi_call, link);
@@ -166,7 +166,7 @@ void snapi_calls_run_ended(struct snap_channel *channel)
 static void leave_lists(struct snapi_call *call)
 {
     if (call->state == SNAPI_CALL_WAITING && base_list_is_linked(&call->link)) {
-        call->channel->waiting_bytes -= snapi_call_waiting_bytes(call);
+        call->channel->more->waiting_bytes -= snapi_call_waiting_bytes(call);
     }
     base_list_del(&call->link);
 }
@@ -203,7 +203,7 @@ void snapi_call_end_unavailable(struct snapi_call *call, const char *what)
 {
     struct snap_status status =
         snapi_status_of(SNAP_UNAVAILABLE, SNAP_ORIGIN_TRANSPORT, ran_of(call), "%s: %s",
-                        call->channel->target.text, what);
+                        call->channel->more->target.text, what);
     snapi_call_end(call, &status, NULL);
 }
 
@@ -214,7 +214,7 @@ void snapi_call_give_up(struct snapi_call *call, const struct snap_status *statu
     snapi_call_end(call, status, NULL);
     if (was_waiting) {
         snapi_path_send_blocked(&channel->pony);
-        snapi_path_send_blocked(&channel->tcp);
+        snapi_path_send_blocked(&channel->more->tcp);
     }
 }
 
@@ -227,12 +227,12 @@ static void on_deadline(struct base_timer *timer, uint64_t now_ns)
     if (call->state == SNAPI_CALL_SENT) {
         status = snapi_status_of(SNAP_DEADLINE_EXCEEDED, SNAP_ORIGIN_LOCAL, SNAP_RAN_MAYBE,
                                  "no reply from %s within %" PRIu64 " ms",
-                                 snapi_path_more(call->path)->peer, ms);
+                                 snapi_path_peer(call->path), ms);
         snapi_path_send_cancel(call->path, call->id);
     } else {
         status = snapi_status_of(SNAP_DEADLINE_EXCEEDED, SNAP_ORIGIN_LOCAL, ran_of(call),
                                  "%s could not be reached within %" PRIu64 " ms: %s",
-                                 channel->target.text, ms, snapi_channel_trouble(channel));
+                                 channel->more->target.text, ms, snapi_channel_trouble(channel));
     }
     snapi_call_give_up(call, &status);
 }
@@ -278,16 +278,16 @@ static void let_wait(struct snapi_call *call, struct base_list *list)
     if (!is_callers && !keep_body(call)) {
         return;
     }
-    if (channel->waiting_bytes + snapi_call_waiting_bytes(call) > SNAPI_WAITING_BYTES_MAX) {
+    if (channel->more->waiting_bytes + snapi_call_waiting_bytes(call) > SNAPI_WAITING_BYTES_MAX) {
         struct snap_status status = snapi_status_of(
             SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, ran_of(call),
-            "%zu bytes of requests wait for %s already (limit %d)", channel->waiting_bytes,
-            channel->target.text, (int)SNAPI_WAITING_BYTES_MAX);
+            "%zu bytes of requests wait for %s already (limit %d)", channel->more->waiting_bytes,
+            channel->more->target.text, (int)SNAPI_WAITING_BYTES_MAX);
         snapi_call_end(call, &status, NULL);
         return;
     }
     call->state = SNAPI_CALL_WAITING;
-    channel->waiting_bytes += snapi_call_waiting_bytes(call);
+    channel->more->waiting_bytes += snapi_call_waiting_bytes(call);
     base_list_add_tail(list, &call->link);
 }
 
@@ -296,10 +296,10 @@ void snapi_call_dispatch(struct snapi_call *call)
     struct snap_channel *channel = call->channel;
     struct snapi_path *path = snapi_channel_choose(channel, &call->why);
     if (path == NULL) {
-        if (call->is_fail_fast && (channel->tcp.has_failed || channel->pony.has_failed)) {
+        if (call->is_fail_fast && (channel->more->tcp.has_failed || channel->pony.has_failed)) {
             snapi_call_end_unavailable(call, snapi_channel_trouble(channel));
         } else {
-            let_wait(call, &channel->waiting);
+            let_wait(call, &channel->more->waiting);
         }
         return;
     }
@@ -332,7 +332,7 @@ void snapi_call_requeue(struct snapi_call *call, const uint8_t *data, size_t len
         memcpy(body, frame.body, frame.body_len);
         call->body = body;
     }
-    let_wait(call, &channel->waiting);
+    let_wait(call, &channel->more->waiting);
 }
 
 /* ---- begin, send ---- */
@@ -453,7 +453,7 @@ static void end_too_long(struct snapi_call *call, const struct snapi_path *path,
     const struct snap_status status =
         snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, ran_of(call),
                         "the request of %s has %zu bytes; max_message_bytes of %s is %" PRIu64,
-                        call->method->name, len, snapi_path_more(path)->peer, path->max_body);
+                        call->method->name, len, snapi_path_peer(path), path->max_body);
     snapi_call_end(call, &status, NULL);
 }
 
@@ -527,7 +527,7 @@ static ProtobufCMessage *decode_response(struct snapi_call *call, const struct s
     if (response == NULL) {
         snapi_arena_give_owned(arena);
         *status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "reply to %s from %s",
-                                        call->method->name, snapi_path_more(call->path)->peer);
+                                        call->method->name, snapi_path_peer(call->path));
         status->ran = SNAP_RAN_YES;
     }
     return response;

@@ -10,6 +10,7 @@
 #include "client/target.h"
 
 #include <assert.h>
+#include <stdalign.h>
 
 /**
  * Channel's inside: the two paths, and the calls.
@@ -23,19 +24,24 @@ enum {
     SNAPI_WAITING_BYTES_MAX = 1 << 28 /**< of requests that wait for a path or for room */
 };
 
-/* With thousands of channels each call finds its channel's memory cold: what a call over Pony needs
- * to be sent is in the first two lines, what it needs when it ends in the third. `pony` comes first
- * because it is what the transport knows of us: it prefetches from there on. */
+/* With thousands of channels each call finds its channel's memory cold: this is what a call over Pony
+ * needs, from a slab of the loop in which all channels lie behind each other; the rest is in `more`.
+ * What a call needs to be sent is in the first two lines, what it needs when it ends in the third.
+ * `pony` comes first because it is what the transport knows of us: it prefetches from there on. */
 struct snap_channel {
     /* Line 0. */
     struct snapi_path pony;
 
     /* Line 1. */
     struct snap_loop *loop;
-    struct base_pool *pool;          /**< of struct snapi_call; of all channels of the loop */
-    struct snapi_call **buckets;     /**< [n_buckets] by id; first_bucket while one is enough */
-    struct snapi_call *first_bucket; /**< a channel mostly has one call in flight */
-    _Atomic uint64_t next_id;        /**< any thread */
+    struct base_pool *pool; /**< of struct snapi_call; of all channels of the loop */
+
+    union {                             /**< calls by id; a channel mostly has one in flight */
+        struct snapi_call *only_bucket; /**< n_buckets is 1 */
+        struct snapi_call **buckets;    /**< [n_buckets] */
+    };
+    struct snapi_channel_more *more;
+    _Atomic uint64_t next_id; /**< any thread */
     uint64_t default_timeout_us;
     uint32_t n_buckets; /**< power of two */
     uint32_t n_calls;
@@ -45,12 +51,22 @@ struct snap_channel {
     bool is_closing;
     bool is_peer_without_pony; /**< the server said so */
 
-    /* Line 2 and others. */
-    struct snapi_path_more pony_more;
+    /* Line 2. */
+    alignas(BASE_CACHE_LINE) char pony_peer[SNAPI_PATH_PEER_MAX];
+};
 
-    /* Other things. */
+static_assert(sizeof(struct snapi_path) == BASE_CACHE_LINE &&
+                  offsetof(struct snap_channel, loop) == BASE_CACHE_LINE &&
+                  offsetof(struct snap_channel, pony_peer) == (size_t)2 * BASE_CACHE_LINE &&
+                  sizeof(struct snap_channel) == (size_t)SNAPI_CHANNEL_LINES * BASE_CACHE_LINE,
+              "as the comments say");
+
+/** What calls over Pony do not need. */
+struct snapi_channel_more {
+    struct snap_channel *channel;
     struct snapi_path tcp;
-    struct snapi_path_more tcp_more;
+    struct snapi_path_more pony_more, tcp_more;
+    char tcp_peer[SNAPI_PATH_PEER_MAX];
     size_t waiting_bytes;
     struct base_list waiting;     /**< calls without a path, oldest first */
     struct base_list ended;       /**< calls whose callback is still to be run */
@@ -64,12 +80,11 @@ struct snap_channel {
     struct snapi_target target;
 };
 
-static_assert(sizeof(struct snapi_path) == BASE_CACHE_LINE &&
-                  offsetof(struct snap_channel, loop) == BASE_CACHE_LINE &&
-                  offsetof(struct snap_channel, pony_more.peer) == 2 * BASE_CACHE_LINE &&
-                  SNAPI_CHANNEL_LINES * BASE_CACHE_LINE ==
-                      offsetof(struct snap_channel, pony_more.path),
-              "a call needs no other lines");
+/** Calls whose id ends in `idx`, below n_buckets. */
+static inline struct snapi_call **snapi_channel_bucket(struct snap_channel *channel, uint64_t idx)
+{
+    return channel->n_buckets == 1 ? &channel->only_bucket : &channel->buckets[idx];
+}
 
 /** The path for a new call, or NULL. `why` is set in any case. */
 static inline struct snapi_path *snapi_channel_choose(struct snap_channel *channel, uint32_t *why);

@@ -33,9 +33,9 @@ static void arm_retry(struct snapi_path *path)
     struct snap_channel *channel = path->channel;
     struct snapi_path_more *more = snapi_path_more(path);
     uint64_t half_ns = more->backoff_ns / 2;
-    uint64_t wait_ns = half_ns + base_rng_below(&channel->rng, half_ns + 1);
-    bool has_next_addr = path->kind == SNAP_TRANSPORT_TCP && channel->target.n_addrs > 1 &&
-                         path->addr_idx % channel->target.n_addrs != 0;
+    uint64_t wait_ns = half_ns + base_rng_below(&channel->more->rng, half_ns + 1);
+    bool has_next_addr = path->kind == SNAP_TRANSPORT_TCP && channel->more->target.n_addrs > 1 &&
+                         path->addr_idx % channel->more->target.n_addrs != 0;
     if (has_next_addr) {
         wait_ns = 0;
     } else {
@@ -53,7 +53,7 @@ static void fail(struct snapi_path *path, const char *why)
     path->state = SNAPI_PATH_IDLE;
     path->addr_idx++;
     base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_DEBUG, "client", "%s: %s",
-              path->channel->target.text, why);
+              path->channel->more->target.text, why);
     arm_retry(path);
     snapi_channel_on_failed(path->channel);
 }
@@ -91,7 +91,7 @@ static void learn_limit(struct snapi_path *path, uint64_t max_body)
 static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
 {
     struct snap_channel *channel = path->channel;
-    const char *peer = snapi_path_more(path)->peer;
+    const char *peer = snapi_path_peer(path);
     learn_limit(path, frame->max_body);
     if (path->kind != SNAP_TRANSPORT_TCP || channel->pony.state == SNAPI_PATH_OFF) {
         return;
@@ -107,11 +107,11 @@ static void on_hello(struct snapi_path *path, const struct snapi_frame *frame)
         return;
     }
     channel->is_peer_without_pony = address[0] == '\0';
-    struct snapi_transport *pony = channel->pony_more.transport;
-    enum base_err err = pony->ops->remember(pony, channel->target.text, address);
+    struct snapi_transport *pony = channel->more->pony_more.transport;
+    enum base_err err = pony->ops->remember(pony, channel->more->target.text, address);
     if (err != BASE_OK) {
         base_logf(snapi_loop_log(channel->loop), BASE_LOG_DEBUG, "client",
-                  "snapd does not remember %s: %s", channel->target.text, base_err_text(err));
+                  "snapd does not remember %s: %s", channel->more->target.text, base_err_text(err));
     }
     snapi_path_set_address(&channel->pony, address);
 }
@@ -121,8 +121,9 @@ static void on_goaway(struct snapi_path *path, const struct snapi_frame *frame)
 {
     struct snapi_path_more *more = snapi_path_more(path);
     path->is_going_away = true;
-    snprintf(more->error, sizeof(more->error), "%s takes no more calls: %.*s", more->peer,
-             (int)base_min_size(frame->text_len, 100), frame->text_len > 0 ? frame->text : "");
+    snprintf(more->error, sizeof(more->error), "%s takes no more calls: %.*s",
+             snapi_path_peer(path), (int)base_min_size(frame->text_len, 100),
+             frame->text_len > 0 ? frame->text : "");
     base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_INFO, "client", "%s", more->error);
     snapi_channel_log_choice(path->channel);
 }
@@ -132,7 +133,7 @@ static void leave_peer(struct snapi_path *path, const char *why)
 {
     struct snapi_closed closed = {.err = BASE_E_MALFORMED};
     snprintf(closed.message, sizeof(closed.message), "%s broke the protocol: %s",
-             snapi_path_more(path)->peer, why);
+             snapi_path_peer(path), why);
     base_logf(snapi_loop_log(path->channel->loop), BASE_LOG_WARN, "client", "%s", closed.message);
     struct snapi_conn *conn = path->conn;
     conn->ops->close(conn, SNAPI_CLOSE_FLUSH); /* on_closed follows and cleans up */
@@ -189,7 +190,7 @@ static void on_open(void *arg, struct snapi_conn *conn)
     path->max_body = SNAPI_BODY_BEFORE_HELLO;
     more->backoff_ns = BACKOFF_MIN_NS;
     more->error[0] = '\0';
-    snprintf(more->peer, sizeof(more->peer), "%s", conn->ops->peer(conn));
+    snprintf(snapi_path_peer(path), SNAPI_PATH_PEER_MAX, "%s", conn->ops->peer(conn));
     send_frame(path,
                &(struct snapi_frame){.type = SNAPI_HELLO,
                                      .version_min = SNAPI_RPC_VERSION_MIN,
@@ -272,7 +273,7 @@ static const struct snapi_conn_events path_events = {
 
 static void connect_now(struct snapi_path *path)
 {
-    const struct snapi_target *target = &path->channel->target;
+    const struct snapi_target *target = &path->channel->more->target;
     const struct snapi_path_more *more = snapi_path_more(path);
     const char *address = path->kind == SNAP_TRANSPORT_TCP
                               ? target->addrs[path->addr_idx % target->n_addrs]
@@ -308,7 +309,7 @@ static void look_up(struct snapi_path *path)
     }
     struct snapi_transport *transport = snapi_path_more(path)->transport;
     enum base_err err =
-        transport->ops->lookup(transport, path->channel->target.text, on_found, path);
+        transport->ops->lookup(transport, path->channel->more->target.text, on_found, path);
     path->is_looking_up = err == BASE_OK || err == BASE_AGAIN;
     if (!path->is_looking_up && err != BASE_E_UNSUPPORTED) {
         arm_retry(path);
@@ -318,7 +319,13 @@ static void look_up(struct snapi_path *path)
 struct snapi_path_more *snapi_path_more(const struct snapi_path *path)
 {
     struct snap_channel *channel = path->channel;
-    return path->kind == SNAP_TRANSPORT_PONY ? &channel->pony_more : &channel->tcp_more;
+    return path->kind == SNAP_TRANSPORT_PONY ? &channel->more->pony_more : &channel->more->tcp_more;
+}
+
+char *snapi_path_peer(const struct snapi_path *path)
+{
+    struct snap_channel *channel = path->channel;
+    return path->kind == SNAP_TRANSPORT_PONY ? channel->pony_peer : channel->more->tcp_peer;
 }
 
 void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,
@@ -329,6 +336,7 @@ void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,
     base_list_init(&path->sent);
     base_list_init(&path->blocked);
     struct snapi_path_more *more = snapi_path_more(path);
+    snapi_path_peer(path)[0] = '\0';
     *more = (struct snapi_path_more){
         .path = path, .transport = transport, .backoff_ns = BACKOFF_MIN_NS};
     base_timer_init(&more->retry, on_retry);

@@ -19,6 +19,10 @@ struct snapi_call;
  *          CONNECTING, UP
  * Threads  owner of the loop
  */
+enum {
+    SNAPI_PATH_PEER_MAX = 64
+};
+
 enum snapi_path_state {
     SNAPI_PATH_OFF,
     SNAPI_PATH_IDLE,
@@ -44,9 +48,8 @@ struct snapi_path {
     uint8_t addr_idx;         /**< TCP: which of the target's addresses is tried next; wraps */
 };
 
-/** The rest of a path, which calls do not need, but for `peer` when they end. */
+/** The rest of a path, which calls do not need. */
 struct snapi_path_more {
-    char peer[64]; /**< of this connection, for snap_call_info */
     struct snapi_path *path;
     struct snapi_transport *transport;
     uint64_t backoff_ns; /**< next wait after a failure */
@@ -55,8 +58,10 @@ struct snapi_path_more {
     char error[192];                /**< why it failed last; "" */
 };
 
-/** Of the channel that the path is in. */
 struct snapi_path_more *snapi_path_more(const struct snapi_path *path);
+
+/** [SNAPI_PATH_PEER_MAX] who is at the other end of its connection, for snap_call_info. */
+char *snapi_path_peer(const struct snapi_path *path);
 
 /** Prepares; starts nothing. */
 void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,

@@ -320,7 +320,7 @@ static void what_is_behind_a_call_that_waits_for_hello_goes_on_at_its_deadline(v
     assert_int_equal(behind.last.status.code, SNAP_OK);
     assert_int_equal(peer.n_requests, 3);
     assert_ok(call(4, NULL));
-    assert_int_equal(channel->waiting_bytes, 0);
+    assert_int_equal(channel->more->waiting_bytes, 0);
 }
 
 /* PR-26 */
@@ -348,7 +348,7 @@ static void calls_that_waited_for_hello_and_room_wait_for_both(void **state)
     start_behind_a_long_one(&long_one, &behind, NULL);
     snapi_loop_exec(loop, say_hello, &limit); /* sent before there is no room */
     fake_set_again(SNAP_TRANSPORT_TCP, true);
-    POLL_UNTIL(channel->tcp.has_hello);
+    POLL_UNTIL(channel->more->tcp.has_hello);
     assert_int_equal(long_one.n_ended + behind.n_ended, 0);
     assert_int_equal(peer.n_requests, 1);
     fake_set_again(SNAP_TRANSPORT_TCP, false);
@@ -496,7 +496,7 @@ static void calls_wait_for_room_and_then_go(void **state)
     fake_set_again(SNAP_TRANSPORT_TCP, false);
     POLL_UNTIL(outcome.n_ended == 50);
     assert_int_equal(outcome.last.status.code, SNAP_OK);
-    assert_int_equal(channel->waiting_bytes, 0);
+    assert_int_equal(channel->more->waiting_bytes, 0);
 }
 
 /* PR-15 */
@@ -736,7 +736,7 @@ static void what_certainly_did_not_run_goes_elsewhere(void **state)
     assert_int_equal(outcome.last.status.code, SNAP_OK);
     assert_int_equal(peer.n_requests, 20);
     assert_true(outcome.last.info.attempts >= 2);
-    assert_int_equal(channel->waiting_bytes, 0);
+    assert_int_equal(channel->more->waiting_bytes, 0);
 }
 
 static void without_a_snapd_everything_goes_over_tcp(void **state)
