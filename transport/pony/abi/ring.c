@@ -68,13 +68,6 @@ uint32_t shm_engine_room(const struct shm_engine_end *end)
     return end->cpl_slots - (end->cpl_tail - end->cpl_head);
 }
 
-uint32_t shm_engine_put(struct shm_engine_end *end, const struct shm_completion *completion)
-{
-    uint32_t count = end->cpl_tail++;
-    end->completions[count & (end->cpl_slots - 1)] = *completion;
-    return count;
-}
-
 bool shm_engine_publish(struct shm_engine_end *end, bool has_news)
 {
     if (end->cpl_published == end->cpl_tail) {
@@ -131,17 +124,6 @@ enum base_err shm_client_room(struct shm_client_end *end, uint32_t *n)
     *n = 0;
     BASE_TRY(refresh_cmd_head(end));
     *n = end->cmd_slots - (end->cmd_tail - end->cmd_head);
-    return BASE_OK;
-}
-
-enum base_err shm_client_put(struct shm_client_end *end, const struct shm_command *command)
-{
-    if (end->cmd_tail - end->cmd_head == end->cmd_slots) {
-        BASE_TRY(refresh_cmd_head(end));
-        BASE_ENSURE(end->cmd_tail - end->cmd_head < end->cmd_slots, BASE_AGAIN);
-    }
-    end->commands[end->cmd_tail & (end->cmd_slots - 1)] = *command;
-    end->cmd_tail++;
     return BASE_OK;
 }
 

@@ -63,7 +63,13 @@ BASE_MUST_USE enum base_err shm_engine_consumed(struct shm_engine_end *end, uint
 uint32_t shm_engine_room(const struct shm_engine_end *end);
 
 /** Writes a completion; the caller has seen room > 0. Returns its count (slot = count & mask). */
-uint32_t shm_engine_put(struct shm_engine_end *end, const struct shm_completion *completion);
+static inline uint32_t shm_engine_put(struct shm_engine_end *end,
+                                      const struct shm_completion *completion)
+{
+    uint32_t count = end->cpl_tail++;
+    end->completions[count & (end->cpl_slots - 1)] = *completion;
+    return count;
+}
 
 /** Publishes what was put; `has_news`: it is worth waking somebody who sleeps for news only. True:
  *  notify the application. */
@@ -93,8 +99,18 @@ void shm_client_end_init(struct shm_client_end *end, void *client, const void *e
 BASE_MUST_USE enum base_err shm_client_room(struct shm_client_end *end, uint32_t *n);
 
 /** Writes a command. BASE_AGAIN: the queue is full; BASE_E_PEER: snapd's cursor lies. */
-BASE_MUST_USE enum base_err shm_client_put(struct shm_client_end *end,
-                                           const struct shm_command *command);
+BASE_MUST_USE static inline enum base_err shm_client_put(struct shm_client_end *end,
+                                                         const struct shm_command *command)
+{
+    if (end->cmd_tail - end->cmd_head == end->cmd_slots) {
+        uint32_t room;
+        BASE_TRY(shm_client_room(end, &room));
+        BASE_ENSURE(room > 0, BASE_AGAIN);
+    }
+    end->commands[end->cmd_tail & (end->cmd_slots - 1)] = *command;
+    end->cmd_tail++;
+    return BASE_OK;
+}
 
 /** Publishes what was put. True: the engine sleeps, ring its doorbell. */
 bool shm_client_publish(struct shm_client_end *end);

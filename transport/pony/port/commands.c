@@ -24,7 +24,7 @@ static bool has_room(struct pony_port *port)
     return room > 0;
 }
 
-static bool post(struct pony_port *port, const struct shm_command *command)
+static inline bool post(struct pony_port *port, const struct shm_command *command)
 {
     /* Room was seen, and only we fill it. */
     if (shm_client_put(&port->map.end, command) != BASE_OK) {

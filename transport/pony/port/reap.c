@@ -235,10 +235,14 @@ static void prefetch_batch(struct pony_port *port, uint32_t n)
 {
     struct pony_port_entry *entries[PONY_PORT_BATCH];
     uint32_t n_entries = 0;
+    uint32_t last = 0; /* no connection's number */
     for (uint32_t i = 0; i < n; i++) {
         const struct shm_completion *cpl = &port->completions[i];
-        struct pony_port_entry *entry =
-            cpl->kind == SHM_CPL_RECEIVED ? pony_port_find(port, cpl->conn) : NULL;
+        if (cpl->kind != SHM_CPL_RECEIVED || cpl->conn == last) {
+            continue;
+        }
+        last = cpl->conn;
+        struct pony_port_entry *entry = pony_port_find(port, last);
         if (entry != NULL) {
             base_prefetch_lines(base_container_of(entry, struct pony_port_conn, entry),
                                 PONY_PORT_CONN_HOT_LINES);

@@ -94,9 +94,8 @@ static enum base_err take_small(struct pony_port_tx *tx, uint8_t class_idx,
     if (slab->free_mask == 0) {
         unlink_page(tx, class_idx, page);
     }
-    *span = (struct pony_port_span){.off = (uint64_t)page * PONY_PORT_PAGE_BYTES +
-                                           ((uint64_t)piece * SMALLEST << class_idx),
-                                    .class_idx = class_idx};
+    span->off = (uint64_t)page * PONY_PORT_PAGE_BYTES + ((uint64_t)piece * SMALLEST << class_idx);
+    span->class_idx = class_idx;
     return BASE_OK;
 }
 
@@ -123,8 +122,8 @@ static void give_small(struct pony_port_tx *tx, const struct pony_port_span *spa
     slab->free_mask |= bit;
     /* The last slab of its class is kept, so that one message at a time does not take and give a
      * page each time. */
-    bool is_only = slab->prev == (uint32_t)NONE && slab->next == (uint32_t)NONE;
-    if (slab->free_mask == all_free(span->class_idx) && !is_only) {
+    bool is_only = (slab->prev & slab->next) == (uint32_t)NONE;
+    if (!is_only && slab->free_mask == all_free(span->class_idx)) {
         unlink_page(tx, span->class_idx, page);
         give_pages(tx, page, 1);
     }

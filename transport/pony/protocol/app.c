@@ -102,8 +102,8 @@ static bool is_news(const struct pony_app *app, const struct shm_completion *com
            app->n_put - app->n_consumed >= app->end.cpl_slots / 2;
 }
 
-static void put(struct pony_app *app, const struct shm_completion *completion,
-                const struct pony_cq_rec *rec)
+static inline void put(struct pony_app *app, const struct shm_completion *completion,
+                       const struct pony_cq_rec *rec)
 {
     uint32_t count = shm_engine_put(&app->end, completion);
     app->recs[count & (app->end.cpl_slots - 1)] = *rec;
@@ -115,21 +115,28 @@ static void put(struct pony_app *app, const struct shm_completion *completion,
 
 static const struct pony_cq_rec nothing = {.off = PONY_NO_MEMORY};
 
-/* Into the queue, or behind what waits for it. */
-static void hand_over(struct pony_app *app, const struct shm_completion *completion,
+/* Until there is room in the queue. */
+static void keep_back(struct pony_app *app, const struct shm_completion *completion,
                       const struct pony_cq_rec *rec)
 {
-    pony_count(app->engine, PONY_OPS_COMPLETIONS, 1);
-    if (!pony_app_has_backlog(app) && has_room(app)) {
-        put(app, completion, rec);
-        return;
-    }
     /* Bounded by what may be outstanding; see make_tables(). */
     base_assert(app->backlog_tail - app->backlog_head <= app->backlog_mask);
     struct pony_backlog_item *item = &app->backlog[app->backlog_tail & app->backlog_mask];
     *item = (struct pony_backlog_item){.completion = *completion, .rec = *rec};
     app->backlog_tail++;
     pony_count(app->engine, PONY_OPS_BACKLOGGED, 1);
+}
+
+/* Into the queue, or behind what waits for it. */
+static inline void hand_over(struct pony_app *app, const struct shm_completion *completion,
+                             const struct pony_cq_rec *rec)
+{
+    pony_count(app->engine, PONY_OPS_COMPLETIONS, 1);
+    if (!pony_app_has_backlog(app) && has_room(app)) {
+        put(app, completion, rec);
+    } else {
+        keep_back(app, completion, rec);
+    }
 }
 
 void pony_app_put_sent(struct pony_app *app)
@@ -223,19 +230,46 @@ void pony_app_give_memory(struct pony_app *app, struct pony_conn *conn, uint64_t
     }
 }
 
-/* The application has consumed the completion that `rec` belongs to. */
-static void take_back(struct pony_app *app, const struct pony_cq_rec *rec)
+/* `charge` bytes of what the connection received are consumed. */
+static void take_back_credit(struct pony_app *app, uint32_t number, uint32_t charge)
 {
-    if (rec->off == PONY_NO_MEMORY) {
+    struct pony_conn *conn = pony_conn_find(app->engine, number);
+    if (conn == NULL || conn->app != app || conn->state == PONY_CONN_ENDED ||
+        conn->state == PONY_CONN_ABORTING) {
         return;
     }
-    struct pony_conn *conn = pony_conn_find(app->engine, rec->conn);
-    bool has_credit = conn != NULL && conn->app == app && conn->state != PONY_CONN_ENDED &&
-                      conn->state != PONY_CONN_ABORTING;
-    pony_app_give_memory(app, has_credit ? conn : NULL, rec->off, rec->len);
-    if (has_credit) {
-        pony_app_top_up(app, conn);
+    pony_credit_consume(&app->credit, &conn->credit, charge);
+    pony_app_top_up(app, conn);
+}
+
+/* Takes back what the next consumed completions, at most `n`, named; up to the first one of another
+ * connection, so that credit is counted once for many messages. Returns how many completions. */
+static uint32_t take_back_run(struct pony_app *app, uint32_t n)
+{
+    const struct pony_cq_rec *last = NULL;
+    uint32_t charge = 0;
+    uint32_t i = 0;
+    for (; i < n; i++) {
+        const struct pony_cq_rec *rec =
+            &app->recs[(app->n_consumed + i) & (app->end.cpl_slots - 1)];
+        if (rec->off == PONY_NO_MEMORY) {
+            continue;
+        }
+        if (last != NULL && rec->conn != last->conn) {
+            break;
+        }
+        last = rec;
+        if (rec->off >= app->rx.large_off) {
+            pony_rxmem_give_large(&app->rx, rec->off, rec->len);
+        } else {
+            (void)pony_rxmem_give_eager(&app->rx, rec->off, rec->len);
+            charge += pony_charge(rec->len);
+        }
     }
+    if (last != NULL) {
+        take_back_credit(app, last->conn, charge);
+    }
+    return i;
 }
 
 enum base_err pony_app_reap(struct pony_app *app)
@@ -243,9 +277,9 @@ enum base_err pony_app_reap(struct pony_app *app)
     uint32_t head = 0;
     BASE_TRY(shm_engine_consumed(&app->end, &head));
     uint32_t n = base_min_u32(head - app->n_consumed, PONY_APP_CONSUME_MAX);
-    for (uint32_t i = 0; i < n; i++) {
-        take_back(app, &app->recs[app->n_consumed & (app->end.cpl_slots - 1)]);
-        app->n_consumed++;
+    for (uint32_t done = 0, n_run; done < n; done += n_run) {
+        n_run = take_back_run(app, n - done);
+        app->n_consumed += n_run;
     }
     if (n > 0) {
         pony_app_on_memory(app);

@@ -111,7 +111,7 @@ static const char *run_send(struct pony_app *app, const struct shm_command *comm
     }
     struct pony_conn *conn = pony_app_find_conn(app, command->conn);
     bool may_send = conn != NULL && !conn->is_flushing && conn->state <= PONY_CONN_OPEN;
-    struct pony_tx_msg *msg = may_send ? base_pool_take(&app->tx_msgs, NULL) : NULL;
+    struct pony_tx_msg *msg = may_send ? base_pool_take_unset(&app->tx_msgs, NULL) : NULL;
     if (msg == NULL) {
         /* Its CLOSED is, or was, on the way to the application: no lie, but nothing to send on. */
         struct shm_completion completion = {.kind = SHM_CPL_SENT,
@@ -122,13 +122,14 @@ static const char *run_send(struct pony_app *app, const struct shm_command *comm
         pony_app_complete(app, &completion);
         return NULL;
     }
-    base_list_init(&msg->link);
     msg->bytes = app->tx_base + off;
     msg->tag = command->tag;
     msg->len = len;
+    msg->sent_bytes = 0;
+    msg->n_packets = 0;
     msg->stream = command->u.send.stream;
     msg->is_ordered = (command->flags & SHM_SEND_ORDERED) != 0;
-    pony_conn_send(conn, msg);
+    pony_conn_send(conn, msg); /* which sets the rest */
     return NULL;
 }
 
@@ -190,7 +191,9 @@ uint32_t pony_app_run_commands(struct pony_app *app, uint64_t now_ns, uint32_t b
     }
     /* All of them are on their way from memory together, not one after the other. */
     for (uint32_t i = 0; i < taken; i++) {
-        pony_app_prefetch_conn(app, commands[i].conn);
+        if (i == 0 || commands[i].conn != commands[i - 1].conn) {
+            pony_app_prefetch_conn(app, commands[i].conn);
+        }
     }
     for (uint32_t i = 0; i < taken; i++) {
         const char *what = run_command(app, &commands[i], now_ns);

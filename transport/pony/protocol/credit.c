@@ -1,32 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/pony/protocol/credit.h"
 
-#include "base/compiler.h"
-#include "transport/pony/protocol/rxmem.h"
-
-static uint64_t held(const struct pony_credit *credit)
-{
-    return (uint64_t)pony_credit_left(credit) + credit->in_use;
-}
-
-static bool is_low(const struct pony_credit *credit)
-{
-    return pony_credit_left(credit) < credit->floor / 2;
-}
-
-/* Every change of what a connection holds goes between these two. */
+/* A change of what a connection was granted goes between these two. */
 static void leave_sums(struct pony_credit_pool *pool, const struct pony_credit *credit)
 {
     pool->unused -= pony_credit_left(credit);
-    pool->excess -= base_sub_sat_u64(held(credit), credit->floor);
-    pool->n_low -= is_low(credit);
+    pool->excess -= pony_credit_excess(credit);
+    pool->n_low -= pony_credit_is_low(credit);
 }
 
 static void join_sums(struct pony_credit_pool *pool, const struct pony_credit *credit)
 {
     pool->unused += pony_credit_left(credit);
-    pool->excess += base_sub_sat_u64(held(credit), credit->floor);
-    pool->n_low += is_low(credit);
+    pool->excess += pony_credit_excess(credit);
+    pool->n_low += pony_credit_is_low(credit);
 }
 
 /* What nobody holds, and nobody has a right to. */
@@ -40,8 +27,7 @@ static uint64_t spare(const struct pony_credit_pool *pool)
 static uint32_t target(const struct pony_credit_pool *pool, const struct pony_credit *credit)
 {
     /* Its own excess counts as spare, else it would be granted down and up in turns. */
-    uint64_t own = base_sub_sat_u64(held(credit), credit->floor);
-    uint64_t share = (spare(pool) + own) / 8;
+    uint64_t share = (spare(pool) + pony_credit_excess(credit)) / 8;
     return credit->floor + (uint32_t)base_min_u64(share, PONY_CREDIT_SHARE_MAX);
 }
 
@@ -64,7 +50,7 @@ static void grant(struct pony_credit_pool *pool, struct pony_credit *credit, uin
     leave_sums(pool, credit);
     credit->limit += n;
     join_sums(pool, credit);
-    if (!is_low(credit)) {
+    if (!pony_credit_is_low(credit)) {
         base_list_del(&credit->wait);
     } else if (!base_list_is_linked(&credit->wait)) {
         base_list_add_tail(&pool->waiting, &credit->wait);
@@ -99,35 +85,11 @@ void pony_credit_close(struct pony_credit_pool *pool, struct pony_credit *credit
     base_list_del(&credit->wait);
 }
 
-uint32_t pony_credit_eager_max(const struct pony_credit *credit)
-{
-    return base_min_u32(credit->floor / 2, PONY_EAGER_MAX_BYTES);
-}
-
-bool pony_credit_charge(struct pony_credit_pool *pool, struct pony_credit *credit, uint32_t charge)
-{
-    if (charge > pony_credit_left(credit)) {
-        return false;
-    }
-    leave_sums(pool, credit);
-    credit->used += charge;
-    credit->in_use += charge;
-    join_sums(pool, credit);
-    return true;
-}
-
-void pony_credit_consume(struct pony_credit_pool *pool, struct pony_credit *credit, uint32_t charge)
-{
-    leave_sums(pool, credit);
-    credit->in_use -= charge;
-    join_sums(pool, credit);
-}
-
 bool pony_credit_grant(struct pony_credit_pool *pool, struct pony_credit *credit,
                        uint64_t potential)
 {
     uint32_t goal = target(pool, credit);
-    uint64_t want = base_sub_sat_u64(goal, held(credit));
+    uint64_t want = base_sub_sat_u64(goal, pony_credit_held(credit));
     /* PX-74. A frame for each message would cost more than it brings. With nothing in use, want is
      * below these two bounds only while at least half a floor is left. */
     if (want * 4 < goal || want * 2 < credit->floor) {

@@ -2,7 +2,9 @@
 #ifndef PONY_PROTOCOL_CREDIT_H
 #define PONY_PROTOCOL_CREDIT_H
 
+#include "base/compiler.h"
 #include "base/list.h"
+#include "transport/pony/protocol/rxmem.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,24 +63,65 @@ bool pony_credit_open(struct pony_credit_pool *pool, struct pony_credit *credit,
 /** Forgets what is granted. Messages of it that arrived are accounted for until consumed. */
 void pony_credit_close(struct pony_credit_pool *pool, struct pony_credit *credit);
 
-/** Largest message that the connection takes eagerly: charge(this) * 2 <= floor. */
-uint32_t pony_credit_eager_max(const struct pony_credit *credit);
-
-/** A message arrived. False: the peer had no credit for it, nothing changed. */
-bool pony_credit_charge(struct pony_credit_pool *pool, struct pony_credit *credit, uint32_t charge);
-/** The application consumed it, or it was dropped. */
-void pony_credit_consume(struct pony_credit_pool *pool, struct pony_credit *credit,
-                         uint32_t charge);
-
 /** Grants more if that is worth a frame. True: `limit` has grown, tell the peer. */
 bool pony_credit_grant(struct pony_credit_pool *pool, struct pony_credit *credit,
                        uint64_t potential);
 /** The connection that has waited longest, if its turn can come with this potential; or NULL. */
 struct pony_credit *pony_credit_next_waiting(struct pony_credit_pool *pool, uint64_t potential);
 
+/* For each message: inline. */
+
 static inline uint32_t pony_credit_left(const struct pony_credit *credit)
 {
     return credit->limit - credit->used;
+}
+
+/** Granted, or not consumed. */
+static inline uint64_t pony_credit_held(const struct pony_credit *credit)
+{
+    return (uint64_t)pony_credit_left(credit) + credit->in_use;
+}
+
+static inline uint64_t pony_credit_excess(const struct pony_credit *credit)
+{
+    return base_sub_sat_u64(pony_credit_held(credit), credit->floor);
+}
+
+static inline bool pony_credit_is_low(const struct pony_credit *credit)
+{
+    return pony_credit_left(credit) < credit->floor / 2;
+}
+
+/** Largest message that the connection takes eagerly: charge(this) * 2 <= floor. */
+static inline uint32_t pony_credit_eager_max(const struct pony_credit *credit)
+{
+    return base_min_u32(credit->floor / 2, PONY_EAGER_MAX_BYTES);
+}
+
+/** A message arrived. False: the peer had no credit for it, nothing changed. */
+static inline bool pony_credit_charge(struct pony_credit_pool *pool, struct pony_credit *credit,
+                                      uint32_t charge)
+{
+    if (charge > pony_credit_left(credit)) {
+        return false;
+    }
+    /* What it holds, and so the excess, stays as it is. */
+    bool was_low = pony_credit_is_low(credit);
+    credit->used += charge;
+    credit->in_use += charge;
+    pool->unused -= charge;
+    pool->n_low += pony_credit_is_low(credit) && !was_low;
+    return true;
+}
+
+/** The application consumed it, or it was dropped. */
+static inline void pony_credit_consume(struct pony_credit_pool *pool, struct pony_credit *credit,
+                                       uint32_t charge)
+{
+    /* What is left, and so whether it is low, stays as it is. */
+    pool->excess -= pony_credit_excess(credit);
+    credit->in_use -= charge;
+    pool->excess += pony_credit_excess(credit);
 }
 
 #endif

@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/pony/protocol/rxmem.h"
 
-#include "base/assert.h"
-
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    NO_PAGE = -1
-};
-
-static uint32_t rounded(uint32_t len)
-{
-    return len == 0 ? PONY_RX_ALIGN : (len + PONY_RX_ALIGN - 1) & ~(uint32_t)(PONY_RX_ALIGN - 1);
-}
 
 static uint32_t pages_of(uint32_t len)
 {
@@ -23,7 +12,7 @@ static uint32_t pages_of(uint32_t len)
 /* NOLINTNEXTLINE(readability-non-const-parameter): messages are written through mem->base */
 enum base_err pony_rxmem_init(struct pony_rxmem *mem, uint8_t *base, uint64_t bytes)
 {
-    *mem = (struct pony_rxmem){.base = base, .current = (uint32_t)NO_PAGE};
+    *mem = (struct pony_rxmem){.base = base, .current = PONY_RX_NO_PAGE};
     uint64_t n_pages = bytes / PONY_RX_PAGE_BYTES;
     BASE_ENSURE(bytes >= PONY_RX_BYTES_MIN && n_pages <= INT32_MAX, BASE_E_INVALID);
     /* 3/8 for eager messages: of the default 128 MiB that leaves 80 for large ones, so that the
@@ -54,47 +43,26 @@ void pony_rxmem_fini(struct pony_rxmem *mem)
     *mem = (struct pony_rxmem){0};
 }
 
-uint64_t pony_rxmem_potential(const struct pony_rxmem *mem)
+bool pony_rxmem_next_page(struct pony_rxmem *mem)
 {
-    uint64_t bytes = (uint64_t)mem->eager.n_free * PONY_RX_PAGE_USABLE;
-    uint32_t left = mem->current == (uint32_t)NO_PAGE ? 0 : PONY_RX_PAGE_BYTES - mem->used;
-    return left > PONY_EAGER_MAX_BYTES ? bytes + left - PONY_EAGER_MAX_BYTES : bytes;
-}
-
-bool pony_rxmem_take_eager(struct pony_rxmem *mem, uint32_t len, uint64_t *off)
-{
-    uint32_t bytes = rounded(len);
-    if (mem->current == (uint32_t)NO_PAGE || bytes > PONY_RX_PAGE_BYTES - mem->used) {
-        int64_t page = base_pages_take(&mem->eager, 1);
-        if (page < 0) {
-            return false;
-        }
-        /* The page that is left has live messages: else give_eager() had emptied it. */
-        mem->current = (uint32_t)page;
-        mem->used = 0;
+    int64_t page = base_pages_take(&mem->eager, 1);
+    if (page < 0) {
+        return false;
     }
-    *off = (uint64_t)mem->current * PONY_RX_PAGE_BYTES + mem->used;
-    mem->used += bytes;
-    mem->live[mem->current]++;
-    mem->bytes_used += bytes;
+    /* The page that is left has live messages: else give_eager() had emptied it. */
+    mem->current = (uint32_t)page;
+    mem->used = 0;
     return true;
 }
 
-bool pony_rxmem_give_eager(struct pony_rxmem *mem, uint64_t off, uint32_t len)
+void pony_rxmem_on_free_page(struct pony_rxmem *mem, uint32_t page)
 {
-    uint32_t page = (uint32_t)(off / PONY_RX_PAGE_BYTES);
-    base_assert(page < mem->eager.n_pages && mem->live[page] > 0);
-    mem->bytes_used -= rounded(len);
-    if (--mem->live[page] > 0) {
-        return false;
-    }
     if (page == mem->current) {
         mem->used = 0;
     } else {
         enum base_err err = base_pages_give(&mem->eager, page, 1);
         base_assert(err == BASE_OK);
     }
-    return true;
 }
 
 bool pony_rxmem_take_large(struct pony_rxmem *mem, uint32_t len, uint64_t *off)
@@ -125,7 +93,7 @@ void pony_rxmem_move_large(struct pony_rxmem *mem, uint32_t len, uint64_t *off)
 
 bool pony_rxmem_is_empty(const struct pony_rxmem *mem)
 {
-    uint32_t current = mem->current == (uint32_t)NO_PAGE ? 0 : 1;
+    uint32_t current = mem->current == PONY_RX_NO_PAGE ? 0 : 1;
     return mem->bytes_used == 0 && mem->eager.n_free + current == mem->eager.n_pages &&
            mem->large.n_free == mem->large.n_pages;
 }

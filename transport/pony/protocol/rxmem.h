@@ -2,6 +2,7 @@
 #ifndef PONY_PROTOCOL_RXMEM_H
 #define PONY_PROTOCOL_RXMEM_H
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/pages.h"
 
@@ -33,12 +34,14 @@ enum {
     PONY_RX_BYTES_MIN = 8 * PONY_RX_PAGE_BYTES
 };
 
+#define PONY_RX_NO_PAGE UINT32_MAX
+
 struct pony_rxmem {
     uint8_t *base;
     struct base_pages eager;
     struct base_pages large;
     uint32_t *live;       /**< [eager.n_pages] messages in it that are not given back */
-    uint32_t current;     /**< eager page of the bump; UINT32_MAX: none */
+    uint32_t current;     /**< eager page of the bump, or PONY_RX_NO_PAGE */
     uint32_t used;        /**< bytes of it */
     uint64_t large_off;   /**< where the upper part begins */
     uint64_t large_bytes; /**< the largest message that can ever be taken */
@@ -57,12 +60,51 @@ static inline uint32_t pony_charge(uint32_t len)
 }
 
 /** Bytes of credit that can be honoured now, whatever their pattern. */
-uint64_t pony_rxmem_potential(const struct pony_rxmem *mem);
+static inline uint64_t pony_rxmem_potential(const struct pony_rxmem *mem)
+{
+    uint64_t bytes = (uint64_t)mem->eager.n_free * PONY_RX_PAGE_USABLE;
+    uint32_t left = mem->current == PONY_RX_NO_PAGE ? 0 : PONY_RX_PAGE_BYTES - mem->used;
+    return left > PONY_EAGER_MAX_BYTES ? bytes + left - PONY_EAGER_MAX_BYTES : bytes;
+}
+
+/** What an eager message of `len` bytes occupies. */
+static inline uint32_t pony_rxmem_rounded(uint32_t len)
+{
+    return len == 0 ? PONY_RX_ALIGN : (len + PONY_RX_ALIGN - 1) & ~(uint32_t)(PONY_RX_ALIGN - 1);
+}
+
+/** For take_eager(): the bump goes on in a free page. False: there is none. */
+bool pony_rxmem_next_page(struct pony_rxmem *mem);
+/** For give_eager(): no message is left in that page. */
+void pony_rxmem_on_free_page(struct pony_rxmem *mem, uint32_t page);
 
 /** Room for `len` <= PONY_EAGER_MAX_BYTES. False: none, which credit makes impossible. */
-bool pony_rxmem_take_eager(struct pony_rxmem *mem, uint32_t len, uint64_t *off);
+static inline bool pony_rxmem_take_eager(struct pony_rxmem *mem, uint32_t len, uint64_t *off)
+{
+    uint32_t bytes = pony_rxmem_rounded(len);
+    bool fits = mem->current != PONY_RX_NO_PAGE && bytes <= PONY_RX_PAGE_BYTES - mem->used;
+    if (!fits && !pony_rxmem_next_page(mem)) {
+        return false;
+    }
+    *off = (uint64_t)mem->current * PONY_RX_PAGE_BYTES + mem->used;
+    mem->used += bytes;
+    mem->live[mem->current]++;
+    mem->bytes_used += bytes;
+    return true;
+}
+
 /** Returns true when a whole page became free. */
-bool pony_rxmem_give_eager(struct pony_rxmem *mem, uint64_t off, uint32_t len);
+static inline bool pony_rxmem_give_eager(struct pony_rxmem *mem, uint64_t off, uint32_t len)
+{
+    uint32_t page = (uint32_t)(off / PONY_RX_PAGE_BYTES);
+    base_assert(page < mem->eager.n_pages && mem->live[page] > 0);
+    mem->bytes_used -= pony_rxmem_rounded(len);
+    if (--mem->live[page] > 0) {
+        return false;
+    }
+    pony_rxmem_on_free_page(mem, page);
+    return true;
+}
 
 /** One run for `len` >= 1. False: not now (or never, if len > large_bytes). */
 bool pony_rxmem_take_large(struct pony_rxmem *mem, uint32_t len, uint64_t *off);
