@@ -15,9 +15,11 @@ from . import cpu
 from .hosts import Failed
 from .plan import PER_CORE
 
-# Limits raised for the tests with many connections; the same in every run.
+# An engine that is alone on a core keeps it; limits raised for the tests with many connections. The same
+# in every run.
 SNAPD_CONF = """[engine]
 idle = {idle}
+priority = 10
 [limits]
 sessions = 16384
 connections = 16384
