@@ -54,6 +54,13 @@ static inline uint64_t may_have_control(uint64_t bytes)
     return (bytes | (bytes + ones) | (bytes - ones * 0x20)) & (ones * 0x80);
 }
 
+__attribute__((noinline)) static bool short_text_is_clean(const char *text, size_t len)
+{
+    uint64_t eight = UINT64_C(0x2020202020202020);
+    memcpy(&eight, text, len);
+    return !has_control(eight);
+}
+
 __attribute__((noinline)) static bool long_text_is_clean(const char *text, size_t len)
 {
     for (size_t i = 0; i < len - 8; i += 8) {
@@ -69,9 +76,7 @@ __attribute__((noinline)) static bool long_text_is_clean(const char *text, size_
 static bool text_is_clean(const char *text, size_t len)
 {
     if (len < 8) {
-        uint64_t eight = UINT64_C(0x2020202020202020);
-        memcpy(&eight, text, len);
-        return !has_control(eight);
+        return short_text_is_clean(text, len);
     }
     uint64_t suspects = may_have_control(load_eight(text + len - 8));
     for (size_t i = 0; i < len - 8; i += 8) {

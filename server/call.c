@@ -14,7 +14,8 @@
 enum {
     BUCKETS_MIN = 64,
     BUCKETS_MAX = 8192,
-    LONG_REPLY_BYTES = 1024 * 1024 /* a method that answers so much is paced */
+    LONG_REPLY_BYTES = 1024 * 1024, /* a method that answers so much is paced */
+    SMALL_REPLY_BYTES = 128         /* what is no longer is packed without measuring it first */
 };
 
 static void run_ready_later(struct snap_loop *loop, struct snapi_work *work);
@@ -400,7 +401,7 @@ static void answer_as_owner(struct snap_server_call *call, struct snapi_outgoing
     struct snapi_server_conn *conn = call->conn;
     bool is_read = conn != NULL && !conn->is_closing &&
                    atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
-    call->handler->reply_bytes = snapi_frame_size(&out->frame);
+    call->handler->reply_bytes = out->frame.body_len;
     end_call(call);
     if (is_read) {
         out->arena = call->arena;
@@ -441,10 +442,7 @@ static void pack_reply(struct snap_server_call *call, const struct snapi_outgoin
     if (call->reply.data == NULL) {
         return;
     }
-    uint8_t *body = snapi_frame_put(&out->frame, call->reply.data);
-    if (out->message != NULL) {
-        snapi_message_pack(out->message, out->frame.body_len, body);
-    }
+    snapi_server_fill(call->reply.data, out);
 }
 
 /* PR-12: whatever the handler does, one of them gets through. */
@@ -500,8 +498,11 @@ void snap_server_reply(struct snap_server_call *call, const ProtobufCMessage *re
                          method->response->name);
         return;
     }
-    struct snapi_outgoing out = {.message = response,
-                                 .frame.body_len = snapi_message_size(response)};
+    uint8_t small[SMALL_REPLY_BYTES];
+    size_t len = snapi_message_try_pack(response, small, sizeof(small));
+    struct snapi_outgoing out = {.message = len <= sizeof(small) ? NULL : response,
+                                 .frame.body = small,
+                                 .frame.body_len = len};
     if (out.frame.body_len > call->max_reply) {
         snap_server_fail(
             call, SNAP_RESOURCE_EXHAUSTED,

@@ -34,7 +34,7 @@ static size_t pending_limit(const struct snapi_server_conn *conn)
     return PENDING_BASE_BYTES + PENDING_MESSAGES * snapi_loop_max_message(conn->server->loop);
 }
 
-static void fill(uint8_t *to, const struct snapi_outgoing *out)
+void snapi_server_fill(uint8_t *to, const struct snapi_outgoing *out)
 {
     uint8_t *body = snapi_frame_put(&out->frame, to);
     if (out->message != NULL) {
@@ -80,7 +80,7 @@ static bool send_later(struct snapi_server_conn *conn, const struct snapi_outgoi
         snapi_server_conn_abort(conn, "out of memory for an answer");
         return false;
     }
-    fill(data, out);
+    snapi_server_fill(data, out);
     p->data = data;
     return add_pending(conn, p, len);
 }
@@ -98,7 +98,7 @@ bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoi
         return send_later(conn, out, len);
     }
     if (err == BASE_OK) {
-        fill(tx.data, out);
+        snapi_server_fill(tx.data, out);
         ops->send(conn->conn, &tx, 0);
     } else if (err != BASE_E_CLOSED) {
         snapi_server_complain(conn->server, conn->peer, base_error_last_note());

@@ -146,6 +146,9 @@ struct snapi_outgoing {
     struct snapi_arena *arena;       /**< is given back, now or when it has been sent; or NULL */
 };
 
+/** Writes the frame, body and all, to `to`: snapi_frame_size() bytes. */
+void snapi_server_fill(uint8_t *to, const struct snapi_outgoing *out);
+
 /** Sends, or keeps until there is room. False: it has aborted the connection, which is freed. */
 bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoing *out);
 
