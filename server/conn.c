@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/copy.h"
-#include "base/lines.h"
 #include "server/server_impl.h"
 
 #include <snaprpc/status.h>
@@ -227,7 +226,7 @@ static void free_conn(struct snapi_server_conn *conn)
     }
     snapi_loop_timer_del(server->loop, &conn->timer);
     base_list_del(&conn->link);
-    free(conn);
+    base_slab_give(&server->conns_slab, conn);
     snapi_server_step(server);
 }
 
@@ -389,7 +388,7 @@ static bool on_accept(void *arg, struct snapi_conn *transport_conn,
     if (server->phase != SNAPI_SERVER_OPEN) {
         return false;
     }
-    struct snapi_server_conn *conn = base_alloc_lines(sizeof(*conn));
+    struct snapi_server_conn *conn = base_slab_take(&server->conns_slab);
     if (conn == NULL) {
         snapi_server_complain(server, transport_conn->ops->peer(transport_conn), "out of memory");
         return false;

@@ -49,6 +49,7 @@ static void free_server(struct snap_server *server)
     snapi_loop_del_member(loop, &server->member);
     snapi_registry_fini(&server->registry);
     free(server->by_id);
+    base_slab_fini(&server->conns_slab);
     free(server);
     if (waiter != NULL) {
         snapi_waiter_done(loop, waiter);
@@ -159,6 +160,7 @@ static struct snap_server *make_server(struct snap_loop *loop, uint32_t max_call
     struct base_rng rng;
     base_rng_init(&rng, base_clock_now_ns() ^ (uint64_t)(uintptr_t)server);
     server->hash_seed = base_rng_u64(&rng);
+    base_slab_init(&server->conns_slab, sizeof(struct snapi_server_conn));
     base_list_init(&server->conns);
     base_timer_init(&server->stop_timer, on_grace_over);
     snapi_work_init(&server->step_work, step);

@@ -81,7 +81,7 @@ void pony_port_conn_unqueue(struct pony_port_conn *conn)
 
 struct pony_port_conn *pony_port_conn_create(struct pony_port *port, const struct pony_address *to)
 {
-    struct pony_port_conn *conn = base_alloc_lines(sizeof(*conn));
+    struct pony_port_conn *conn = base_slab_take(&port->conns_slab);
     if (conn == NULL) {
         return NULL;
     }
@@ -106,7 +106,7 @@ void pony_port_conn_free(struct pony_port_conn *conn)
 {
     base_list_del(&conn->entry.link);
     base_list_del(&conn->ended);
-    free(conn);
+    base_slab_give(&conn->port->conns_slab, conn);
 }
 
 void pony_port_conn_gone(struct pony_port_conn *conn)

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/pool.h"
 #include "base/rng.h"
+#include "base/slab.h"
 #include "transport/pony/abi/address.h"
 #include "transport/pony/abi/socket_path.h"
 #include "transport/pony/port/accepted.h"
@@ -85,7 +86,7 @@ enum pony_port_conn_state {
 };
 
 /* With thousands of connections each message finds its connection's memory cold: what every message
- * uses lies in the first lines. */
+ * uses lies in the first lines, and all of them side by side. */
 struct pony_port_conn {
     /* Line 0. */
     struct snapi_conn base;
@@ -212,6 +213,7 @@ struct pony_port {
     struct shm_completion completions[PONY_PORT_BATCH];
 
     /* What lives at it. */
+    struct base_slab conns_slab;        /**< struct pony_port_conn */
     struct base_pool numbers;           /**< struct pony_port_entry *; number = index + 1 */
     struct pony_port_accepted accepted; /**< those that the engine numbered */
     struct base_list conns, listeners, wanting, ended, gone, gone_listeners;

@@ -28,6 +28,7 @@ static enum base_err create(const struct snapi_transport_config *config,
     port->backoff_ns = BACKOFF_FIRST_NS;
     port->control.fd = port->notification.fd = -1;
     pony_port_map_init(&port->map);
+    base_slab_init(&port->conns_slab, sizeof(struct pony_port_conn));
     struct base_list *const lists[] = {&port->requests, &port->conns,   &port->listeners,
                                        &port->wanting,  &port->blocked, &port->telling,
                                        &port->ended,    &port->gone,    &port->gone_listeners};
@@ -50,16 +51,12 @@ static enum base_err create(const struct snapi_transport_config *config,
     return BASE_OK;
 }
 
-/* Ends a list of entries; the entries are not unlinked. */
-static void free_entries(struct base_list *list)
+/* Ends a list of listeners; they are not unlinked. */
+static void free_listeners(struct base_list *list)
 {
     base_list_foreach_safe (it, list) {
         struct pony_port_entry *entry = base_list_entry(it, struct pony_port_entry, link);
-        if (entry->is_listener) {
-            free(base_container_of(entry, struct pony_port_listener, entry));
-        } else {
-            free(base_container_of(entry, struct pony_port_conn, entry));
-        }
+        free(base_container_of(entry, struct pony_port_listener, entry));
     }
     base_list_init(list);
 }
@@ -69,7 +66,7 @@ static void free_gone(struct pony_port *port)
     base_list_foreach_safe (it, &port->gone) {
         pony_port_conn_free(base_list_entry(it, struct pony_port_conn, ended));
     }
-    free_entries(&port->gone_listeners);
+    free_listeners(&port->gone_listeners);
 }
 
 static void destroy(struct snapi_transport *transport)
@@ -78,8 +75,8 @@ static void destroy(struct snapi_transport *transport)
     pony_port_requests_drop(port, false);
     pony_port_drop_attachment(port);
     free_gone(port);
-    free_entries(&port->conns);
-    free_entries(&port->listeners);
+    free_listeners(&port->listeners);
+    base_slab_fini(&port->conns_slab);
     free(port->socket_name);
     free(port);
 }
