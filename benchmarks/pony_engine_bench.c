@@ -149,7 +149,7 @@ static void round_of(struct side *side, struct side *other)
                                         .rx_ns = now_ns};
         n++;
     }
-    pony_engine_publish(side->engine);
+    (void)pony_engine_publish(side->engine);
     for (uint32_t i = 0; i < n; i++) {
         pony_engine_on_packet(other->engine, &in[i], now_ns);
     }

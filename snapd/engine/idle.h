@@ -24,7 +24,8 @@ enum {
     SNAPD_IDLE_GRACE_NS = 5000, /**< up after the last work also where sleep pays */
     SNAPD_IDLE_STEP_NS = 2000,  /**< what one round without work burns at most */
     SNAPD_IDLE_WALL = 20,       /**< of spin_ns: no longer awake without work than this */
-    SNAPD_IDLE_EWMA_SHIFT = 3   /**< weight of the newest pause: 1/8 */
+    SNAPD_IDLE_EWMA_SHIFT = 3,  /**< weight of the newest pause: 1/8 */
+    SNAPD_IDLE_LITTLE = 2       /**< packets of a round, or commands: no more are likely to wait */
 };
 
 struct snapd_idle {
@@ -38,6 +39,18 @@ struct snapd_idle {
 
 void snapd_idle_init(struct snapd_idle *idle, enum snapd_idle_policy policy, uint64_t spin_ns,
                      uint64_t now_ns);
+
+/**
+ * After a round that brought applications what they may wait for: `n_in` packets and `n_commands`
+ * came in, `n_out` packets left. True: yield at once, since they may need this core; a look at the
+ * device would most likely be in vain, and they would wait for it. While much comes in it is not
+ * in vain, and the more is handed over at once the fewer switches it takes. Without packets a
+ * round costs next to nothing: there is nothing to save.
+ */
+static inline bool snapd_idle_hands_over(uint32_t n_in, uint32_t n_commands, uint32_t n_out)
+{
+    return n_in > 0 && n_out == 0 && n_in <= SNAPD_IDLE_LITTLE && n_commands <= SNAPD_IDLE_LITTLE;
+}
 
 /** After a sleep: all of it counts as a pause. */
 void snapd_idle_slept(struct snapd_idle *idle, uint64_t now_ns);

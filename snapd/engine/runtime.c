@@ -72,6 +72,7 @@ static uint32_t send_batch(struct snapd_engine *e, uint32_t room)
 static uint32_t packets_out(struct snapd_engine *e)
 {
     uint32_t all = 0;
+    pony_engine_on_time(e->pony, e->now_ns);
     for (uint32_t i = 0; i < SNAPD_ROUND_TX_BATCHES; i++) {
         uint32_t room = e->dev->ops->room(e->dev, e->now_ns);
         room = base_min_u32(room, PONY_TX_BATCH_MAX);
@@ -85,17 +86,28 @@ static uint32_t packets_out(struct snapd_engine *e)
     return all;
 }
 
+static uint32_t commands_in(struct snapd_engine *e)
+{
+    uint32_t n = pony_engine_poll_apps(e->pony, e->now_ns, SNAPD_ROUND_CMDS);
+    e->meters.cmd_budget_used_up += n == SNAPD_ROUND_CMDS;
+    return n;
+}
+
+/* What applications want sent does not wait for the look at the device. */
 bool snapd_engine_round(struct snapd_engine *e, uint64_t now_ns)
 {
     e->now_ns = now_ns;
     uint32_t work = snapd_mailbox_poll(&e->mailbox) ? 1 : 0;
-    work += packets_in(e);
-    uint32_t commands = pony_engine_poll_apps(e->pony, now_ns, SNAPD_ROUND_CMDS);
-    e->meters.cmd_budget_used_up += commands == SNAPD_ROUND_CMDS;
-    work += commands;
-    pony_engine_on_time(e->pony, now_ns);
-    work += packets_out(e);
-    pony_engine_publish(e->pony);
+    uint32_t n_commands = commands_in(e);
+    uint32_t n_out = n_commands > 0 ? packets_out(e) : 0;
+    uint32_t n_in = packets_in(e);
+    if (n_in > 0 || n_commands == 0) {
+        n_out += packets_out(e);
+    }
+    work += n_commands + n_in;
+    bool has_news = pony_engine_publish(e->pony);
+    e->has_handed_over = has_news && snapd_idle_hands_over(n_in, n_commands, n_out);
+    work += n_out;
     e->meters.rounds++;
     e->meters.work_rounds += work > 0;
     return work > 0;
@@ -162,7 +174,7 @@ static void last_words(struct snapd_engine *e)
             break;
         }
     }
-    pony_engine_publish(e->pony);
+    (void)pony_engine_publish(e->pony);
 }
 
 static void set_weight(struct snapd_engine *e)
@@ -194,7 +206,7 @@ static void end_window(struct snapd_engine *e, uint64_t now_ns)
     snapd_place_weigh_session(&e->place);
 }
 
-/* The application that we wait for may need this very core. */
+/* The application that we wait for, or that waits for what we have just brought, may need this very core. */
 static uint64_t yield(struct snapd_engine *e)
 {
     (void)sched_yield();
@@ -222,7 +234,7 @@ static void *run(void *arg)
             sleep_once(e);
             now_ns = base_clock_now_ns();
             snapd_idle_slept(&e->idle, now_ns);
-        } else if (!had_work) {
+        } else if (!had_work || e->has_handed_over) {
             now_ns = yield(e);
         }
     }

@@ -67,6 +67,7 @@ struct snapd_engine {
     uint64_t now_ns;    /**< of the present round */
     uint64_t looked_ns; /**< at the device, last */
     int epoll_fd;
+    bool has_handed_over;   /**< the present round brought news to applications, and no more */
     bool is_watching_write; /**< the device's fd is watched for room too */
     bool is_started;
     bool is_stopping;

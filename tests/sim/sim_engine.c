@@ -197,7 +197,7 @@ void sim_engine_poll(struct sim_world *world, struct sim_engine *engine)
     n += pony_engine_poll_apps(engine->engine, local_ns, COMMANDS);
     pony_engine_on_time(engine->engine, local_ns);
     n += send_packets(world, engine);
-    pony_engine_publish(engine->engine);
+    (void)pony_engine_publish(engine->engine);
     sim_check_engine(world, engine);
     if (++engine->n_polls % DEEP_EVERY == 0) {
         sim_check_deep(world, engine);

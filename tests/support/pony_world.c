@@ -297,7 +297,7 @@ uint32_t world_round(struct world *world, unsigned i)
         send_packet(world, &host->addr, &out);
         n++;
     }
-    pony_engine_publish(host->engine);
+    host->n_news += pony_engine_publish(host->engine);
     return n;
 }
 

@@ -59,6 +59,7 @@ struct world_host {
     struct pony_engine *engine; /**< NULL: down */
     struct pony_addr addr;
     struct pony_engine_config config;
+    uint32_t n_news; /**< rounds that brought applications what they may wait for */
 };
 
 /** Called with each packet that an engine sends, before the network does anything to it. False: it is

@@ -100,6 +100,24 @@ static uint32_t wakes_while_sent(struct pair *pair, uint32_t how, uint32_t n)
     return pair->client->n_wakes - before;
 }
 
+static void messages_are_news_and_sent_is_none(void **state)
+{
+    (void)state;
+    for (int is_local = 0; is_local < 2; is_local++) {
+        struct pair *pair = make_pair(is_local, NULL);
+        connect_pair(pair);
+        (void)count_completions(pair->client, SHM_CPL_OPENED, MS);
+        const struct world_host *hosts = pair->world.hosts;
+        uint32_t at_client = hosts[0].n_news;
+        uint32_t at_server = hosts[pair->server_host].n_news;
+        assert_true(world_send(pair->client, 1, 0, 100, 1));
+        assert_int_equal(count_completions(pair->client, SHM_CPL_SENT, 10 * MS), 1);
+        assert_int_equal(hosts[pair->server_host].n_news, at_server + 1);
+        assert_int_equal(hosts[0].n_news, at_client + (is_local ? 1 : 0));
+        free_pair(pair);
+    }
+}
+
 static void who_sleeps_for_news_is_not_woken_by_sent(void **state)
 {
     (void)state;
@@ -266,6 +284,7 @@ int main(void)
         cmocka_unit_test(a_local_connection_sends_no_packet),
         cmocka_unit_test(many_small_messages_share_a_packet),
         cmocka_unit_test(a_small_message_overtakes_a_large_one),
+        cmocka_unit_test(messages_are_news_and_sent_is_none),
         cmocka_unit_test(who_sleeps_for_news_is_not_woken_by_sent),
         cmocka_unit_test(one_sent_names_as_many_messages_as_fit),
         cmocka_unit_test(who_did_not_ask_for_it_gets_a_sent_for_each_message),

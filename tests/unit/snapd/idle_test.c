@@ -137,6 +137,18 @@ static void a_clock_that_stands_still_or_goes_back_is_no_pause(void **state)
     assert_false(snapd_idle_after_round(&idle, false, 999));
 }
 
+static void what_was_brought_is_handed_over_where_no_more_is_likely(void **state)
+{
+    (void)state;
+    assert_true(snapd_idle_hands_over(1, 0, 0));
+    assert_true(snapd_idle_hands_over(SNAPD_IDLE_LITTLE, SNAPD_IDLE_LITTLE, 0));
+    assert_false(snapd_idle_hands_over(SNAPD_IDLE_LITTLE + 1, 0, 0));
+    assert_false(snapd_idle_hands_over(1, SNAPD_IDLE_LITTLE + 1, 0));
+    assert_false(snapd_idle_hands_over(1, 0, 1));
+    assert_false(snapd_idle_hands_over(0, 1, 0));
+    assert_false(snapd_idle_hands_over(UINT32_MAX, UINT32_MAX, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +162,7 @@ int main(void)
         cmocka_unit_test(patience_has_an_end_however_long_others_run),
         cmocka_unit_test(no_spin_time_means_sleep_at_once),
         cmocka_unit_test(a_clock_that_stands_still_or_goes_back_is_no_pause),
+        cmocka_unit_test(what_was_brought_is_handed_over_where_no_more_is_likely),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

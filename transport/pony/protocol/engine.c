@@ -258,15 +258,17 @@ bool pony_engine_next_packet(struct pony_engine *engine, uint64_t now_ns,
     return pony_flows_next_packet(engine->flows, now_ns, out);
 }
 
-void pony_engine_publish(struct pony_engine *engine)
+bool pony_engine_publish(struct pony_engine *engine)
 {
     struct base_list *it;
+    bool any_news = false;
     while ((it = base_list_take_first(&engine->dirty)) != NULL) {
         struct pony_app *app = base_list_entry(it, struct pony_app, dirty);
         if (!app->is_dead) {
             pony_app_put_sent(app);
         }
         bool has_news = app->has_news;
+        any_news = any_news || has_news;
         app->is_dirty = false;
         app->has_news = false;
         if (!app->is_dead && shm_engine_publish(&app->end, has_news) &&
@@ -274,6 +276,7 @@ void pony_engine_publish(struct pony_engine *engine)
             app->config.on_wake(app->config.ctx, app);
         }
     }
+    return any_news;
 }
 
 /* Something waits for the application to consume completions: it must wake us then. A connection

@@ -15,8 +15,9 @@
  * packets on the other. snapd, the simulator and the fuzzers all drive this same code.
  *
  * Threads  one; no sockets, no clock, no lock, no heap after creation but in attach/detach
- * Order    a round: pony_engine_on_packet()*, pony_engine_poll_apps(), pony_engine_on_time(),
- *          pony_engine_next_packet()*, pony_engine_publish()
+ * Order    a round: pony_engine_on_packet()* and pony_engine_poll_apps(), whichever first;
+ *          pony_engine_on_time() and pony_engine_next_packet()* after each or after both;
+ *          pony_engine_publish()
  * Source   snap.md 2.3 to 2.8; docs/protocol.md
  */
 struct pony_engine;
@@ -93,8 +94,9 @@ uint64_t pony_engine_next_deadline_ns(const struct pony_engine *engine);
 bool pony_engine_next_packet(struct pony_engine *engine, uint64_t now_ns,
                              struct pony_packet_out *out);
 
-/** Publishes completions of this round to applications, wakes those that sleep. */
-void pony_engine_publish(struct pony_engine *engine);
+/** Publishes completions of this round to applications, wakes those that sleep. True: one of them
+ *  got what it may wait for (SENT is no such thing). */
+bool pony_engine_publish(struct pony_engine *engine);
 
 /** Before sleeping: sets is_asleep for all applications. True: do not sleep, there is work. */
 bool pony_engine_set_asleep(struct pony_engine *engine, bool is_asleep);
