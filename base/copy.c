@@ -10,25 +10,23 @@ enum {
     LINE = 4 * sizeof(vector)
 };
 
-void base_copy(void *to, const void *from, size_t bytes)
+void base_copy_long(void *to, const void *from, size_t bytes)
 {
     uint8_t *out = to;
     const uint8_t *in = from;
-    if (bytes >= BASE_COPY_MIN_BYTES) {
-        for (; bytes >= LINE; bytes -= LINE, in += LINE, out += LINE) {
-            const vector *v = (const vector *)(const void *)in;
-            vector *w = (vector *)(void *)out;
-            vector a = v[0];
-            vector b = v[1];
-            vector c = v[2];
-            vector d = v[3];
-            w[0] = a;
-            w[1] = b;
-            w[2] = c;
-            w[3] = d;
-            /* Or the compiler would see through it and call memcpy(). */
-            __asm__ volatile("" ::: "memory");
-        }
+    for (; bytes >= LINE; bytes -= LINE, in += LINE, out += LINE) {
+        const vector *v = (const vector *)(const void *)in;
+        vector *w = (vector *)(void *)out;
+        vector a = v[0];
+        vector b = v[1];
+        vector c = v[2];
+        vector d = v[3];
+        w[0] = a;
+        w[1] = b;
+        w[2] = c;
+        w[3] = d;
+        /* Or the compiler would see through it and call memcpy(). */
+        __asm__ volatile("" ::: "memory");
     }
     if (bytes > 0) {
         memcpy(out, in, bytes);

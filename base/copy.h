@@ -3,6 +3,7 @@
 #define BASE_COPY_H
 
 #include <stddef.h>
+#include <string.h>
 
 /**
  * Copies payload whose place in a page nobody chose.
@@ -19,6 +20,16 @@ enum {
     BASE_COPY_MIN_BYTES = 2048
 };
 
-void base_copy(void *to, const void *from, size_t bytes);
+/** base_copy() of at least BASE_COPY_MIN_BYTES. */
+void base_copy_long(void *to, const void *from, size_t bytes);
+
+static inline void base_copy(void *to, const void *from, size_t bytes)
+{
+    if (bytes >= BASE_COPY_MIN_BYTES) {
+        base_copy_long(to, from, bytes);
+    } else if (bytes > 0) {
+        memcpy(to, from, bytes);
+    }
+}
 
 #endif

@@ -487,9 +487,7 @@ bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
         return true;
     }
     uint8_t *body = snapi_frame_put(&frame, tx.data);
-    if (call->body == call->small_body) {
-        memcpy(body, call->small_body, call->body_len);
-    } else if (call->body != NULL) {
+    if (call->body != NULL) {
         base_copy(body, call->body, call->body_len);
     } else if (call->method != NULL) {
         snapi_message_pack(call->request, call->body_len, body);
