@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/compiler.h"
+#include "base/poison.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,12 @@ static void push(void **list, void *at)
     *list = link;
 }
 
+static void push_object(struct base_slab *slab, void *object)
+{
+    push(&slab->free, object);
+    base_poison(object, slab->object_bytes);
+}
+
 /* From the back, so that the lowest address is taken first. */
 static void add_chunk(struct base_slab *slab)
 {
@@ -51,7 +58,7 @@ static void add_chunk(struct base_slab *slab)
     }
     push(&slab->chunks, chunk);
     for (size_t i = n; i > 0; i--) {
-        push(&slab->free, chunk + BASE_CACHE_LINE + (i - 1) * slab->object_bytes);
+        push_object(slab, chunk + BASE_CACHE_LINE + (i - 1) * slab->object_bytes);
     }
 }
 
@@ -64,6 +71,7 @@ void *base_slab_take(struct base_slab *slab)
     if (object == NULL) {
         return NULL;
     }
+    base_unpoison(object, slab->object_bytes);
     slab->free = object->next;
     slab->n_taken++;
     return memset(object, 0, slab->object_bytes);
@@ -74,6 +82,6 @@ void base_slab_give(struct base_slab *slab, void *object)
     if (object != NULL) {
         base_assert(slab->n_taken > 0);
         slab->n_taken--;
-        push(&slab->free, object);
+        push_object(slab, object);
     }
 }

@@ -8,7 +8,8 @@
  * Shape    for what each of thousands of objects has that is used often, apart from the rest of it:
  *          no header and no other memory lies between them, so that they fill no more lines and pages
  *          than they must. An address never changes. The object given back last is taken first.
- * Memory   grows chunk by chunk, to the most that were out at once; freed with the slab
+ * Memory   grows chunk by chunk, to the most that were out at once; freed with the slab. The address
+ *          sanitizer is told what is free
  * Threads  one owner
  */
 #include <stddef.h>

@@ -2,6 +2,7 @@
 #include "base/slab.h"
 
 #include "base/compiler.h"
+#include "base/poison.h"
 #include "tests/support/cmocka_all.h"
 
 #include <string.h>
@@ -58,6 +59,28 @@ static void many_are_taken_given_and_taken_again(void **state)
     base_slab_fini(&slab);
 }
 
+/* What it says where nobody checks tells whether somebody does. */
+static void the_sanitizer_knows_what_is_free(void **state)
+{
+    (void)state;
+    uint8_t probe[8] = {0};
+    base_poison(probe, sizeof(probe));
+    bool is_checked = base_is_poisoned(probe);
+    base_unpoison(probe, sizeof(probe));
+    struct base_slab slab;
+    base_slab_init(&slab, 128);
+    uint8_t *object = base_slab_take(&slab);
+    assert_false(base_is_poisoned(object));
+    assert_false(base_is_poisoned(object + 127));
+    assert_int_equal(base_is_poisoned(object + 128), is_checked); /* not taken yet */
+    base_slab_give(&slab, object);
+    assert_int_equal(base_is_poisoned(object), is_checked);
+    assert_int_equal(base_is_poisoned(object + 127), is_checked);
+    assert_ptr_equal(base_slab_take(&slab), object);
+    assert_false(base_is_poisoned(object));
+    base_slab_fini(&slab);
+}
+
 static void nothing_is_given_and_a_zeroed_one_freed(void **state)
 {
     (void)state;
@@ -75,6 +98,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(objects_are_whole_lines_and_lie_behind_each_other),
         cmocka_unit_test(many_are_taken_given_and_taken_again),
+        cmocka_unit_test(the_sanitizer_knows_what_is_free),
         cmocka_unit_test(nothing_is_given_and_a_zeroed_one_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
