@@ -15,7 +15,9 @@ enum {
     BUCKETS_MIN = 64,
     BUCKETS_MAX = 8192,
     LONG_REPLY_BYTES = 1024 * 1024, /* a method that answers so much is paced */
-    SMALL_REPLY_BYTES = 128         /* what is no longer is packed without measuring it first */
+    SMALL_REPLY_BYTES = 128,        /* what is no longer is packed without measuring it first */
+    EARLY_CALLS_MAX = 1024,         /* of one connection, before its HELLO */
+    EARLY_BYTES_MAX = 1024 * 1024   /* of their requests, encoded */
 };
 
 static void run_ready_later(struct snap_loop *loop, struct snapi_work *work);
@@ -232,23 +234,34 @@ static bool must_wait(const struct snap_server_call *call)
 
 static void end_call(struct snap_server_call *call);
 
+static bool is_read(const struct snap_server_call *call)
+{
+    return call->conn != NULL &&
+           atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+}
+
+/* One whose handler never ran, and whose answer nobody reads. */
+static void forget(struct snap_server_call *call)
+{
+    struct snap_server *server = call->server;
+    end_call(call);
+    snapi_arena_give_owned(call->arena);
+    snapi_server_step(server);
+}
+
 void snapi_server_run_ready(struct snap_server *server)
 {
     struct base_list *first;
     while ((first = base_list_first(&server->ready)) != NULL) {
         struct snap_server_call *call = base_list_entry(first, struct snap_server_call, ready);
-        bool is_read = call->conn != NULL &&
-                       atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
-        if (is_read && !call->conn->conn->ops->has_room(call->conn->conn)) {
+        if (is_read(call) && !call->conn->conn->ops->has_room(call->conn->conn)) {
             return;
         }
         base_list_del(first);
-        if (is_read) {
+        if (is_read(call)) {
             dispatch(call);
         } else {
-            end_call(call);
-            snapi_arena_give_owned(call->arena);
-            snapi_server_step(server);
+            forget(call);
         }
     }
 }
@@ -259,16 +272,48 @@ static void run_ready_later(struct snap_loop *loop, struct snapi_work *work)
     snapi_server_run_ready(base_container_of(work, struct snap_server, ready_work));
 }
 
-/* PR-20, PR-25: what they may answer is known only now. */
+static void dispatch_or_wait(struct snap_server_call *call)
+{
+    if (must_wait(call)) {
+        base_list_add_tail(&call->server->ready, &call->ready);
+    } else {
+        dispatch(call);
+    }
+}
+
+/* PR-20: what overtakes HELLO waits for it, within bounds: who says none could fill the server. */
+static bool may_be_early(const struct snapi_server_conn *conn, const struct snapi_frame *frame)
+{
+    return conn->n_early < EARLY_CALLS_MAX &&
+           conn->early_bytes + frame->body_len <= EARLY_BYTES_MAX;
+}
+
+static void wait_for_hello(struct snap_server_call *call, size_t request_bytes)
+{
+    struct snapi_server_conn *conn = call->conn;
+    conn->n_early++;
+    conn->early_bytes += request_bytes;
+    base_list_add_tail(&conn->early, &call->ready);
+}
+
+/* PR-25: what they may answer is known only now. A handler may end the connection, and with it what is
+ * still to run. */
 void snapi_server_run_early(struct snapi_server_conn *conn)
 {
-    struct snap_server *server = conn->server;
-    base_list_foreach (it, &conn->calls) {
-        struct snap_server_call *call = base_list_entry(it, struct snap_server_call, conn_link);
-        call->max_reply = conn->max_reply;
-        base_list_add_tail(&server->ready, &call->ready);
+    const size_t max_reply = conn->max_reply;
+    struct base_list early;
+    struct base_list *first;
+    base_list_init(&early);
+    base_list_splice_tail(&early, &conn->early);
+    while ((first = base_list_take_first(&early)) != NULL) {
+        struct snap_server_call *call = base_list_entry(first, struct snap_server_call, ready);
+        call->max_reply = max_reply;
+        if (is_read(call)) {
+            dispatch_or_wait(call);
+        } else {
+            forget(call);
+        }
     }
-    snapi_server_run_ready(server);
 }
 
 /* A connection mostly asks for what it asked for last. NULL: nobody serves it. */
@@ -311,17 +356,20 @@ void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_
                "server has %u unanswered calls, its max_calls", server->n_calls);
         return;
     }
+    if (BASE_UNLIKELY(!conn->has_hello) && !may_be_early(conn, frame)) {
+        refuse(conn, frame->id, SNAP_UNAVAILABLE,
+               "more than %d calls or %d bytes of requests before HELLO", EARLY_CALLS_MAX,
+               EARLY_BYTES_MAX);
+        return;
+    }
     struct snap_server_call *call = admit(conn, frame, handler, end);
     if (call == NULL) {
         return;
     }
     if (BASE_UNLIKELY(!conn->has_hello)) {
-        return; /* it waits for snapi_server_run_early() */
-    }
-    if (must_wait(call)) {
-        base_list_add_tail(&server->ready, &call->ready);
+        wait_for_hello(call, frame->body_len);
     } else {
-        dispatch(call);
+        dispatch_or_wait(call);
     }
 }
 
@@ -347,10 +395,10 @@ void snapi_server_cancel_all(struct snapi_server_conn *conn)
         struct snap_server_call *call = base_list_entry(link, struct snap_server_call, conn_link);
         set_cancelled(call);
         unlink_from_conn(call);
-        bool has_waited_for_hello = call->request != NULL && !base_list_is_linked(&call->ready);
-        if (has_waited_for_hello) {
-            base_list_add_tail(&conn->server->ready, &call->ready);
-        }
+    }
+    /* Nobody holds these up, and they hold up nobody. */
+    while ((link = base_list_take_first(&conn->early)) != NULL) {
+        forget(base_list_entry(link, struct snap_server_call, ready));
     }
     if (!base_list_is_empty(&conn->server->ready)) {
         /* It may be the one whose on_writable was awaited. */

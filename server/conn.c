@@ -398,6 +398,7 @@ static bool on_accept(void *arg, struct snapi_conn *transport_conn,
     conn->kind = (uint8_t)listener->kind;
     base_list_init(&conn->calls);
     base_list_init(&conn->pending);
+    base_list_init(&conn->early);
     base_timer_init(&conn->timer, on_timer);
     (void)snprintf(conn->peer, sizeof(conn->peer), "%s", transport_conn->ops->peer(transport_conn));
     base_list_add_tail(&server->conns, &conn->link);

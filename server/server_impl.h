@@ -88,6 +88,9 @@ struct snapi_server_conn {
 
     /* Other things. */
     struct base_list pending; /**< struct pending in conn.c: sent when there is room */
+    struct base_list early;   /**< calls that overtook HELLO: they run when it is there */
+    uint32_t n_early;
+    size_t early_bytes; /**< of their requests, encoded */
     struct base_list link;
     struct base_timer timer; /**< HELLO, then FLUSH */
 };
@@ -117,7 +120,7 @@ struct snap_server_call {
     struct snapi_handler *handler;
     ProtobufCMessage *request;  /**< NULL: the handler has it */
     struct base_list link;      /**< of the server */
-    struct base_list ready;     /**< in server->ready */
+    struct base_list ready;     /**< in server->ready, or conn->early */
     struct base_list conn_link; /**< of the connection */
     struct snap_server_call *hash_next;
     struct snap_server_call **hash_at; /**< what points to it in its chain */

@@ -820,6 +820,75 @@ static void what_waits_goes_with_its_connection_and_holds_up_no_other(void **sta
     scripted_open(&client, &host, true);
 }
 
+static void what_overtook_hello_is_held_up_by_no_other_connection(void **state)
+{
+    (void)state;
+    fill_up_after_a_big_one();
+    struct scripted pony;
+    scripted_connect(&pony, &host, SNAP_TRANSPORT_PONY, client.heard[0].text);
+    scripted_call(&pony, "Echo", 1, "");
+    scripted_call(&pony, "Big", 2, "1100000"); /* there is room over Pony */
+    host_settle(&host);
+    assert_int_equal(host.n_run, 1);
+    scripted_hello(&pony);
+    host_settle(&host);
+    assert_int_equal(scripted_response(&pony, 1)->frame.code, SNAP_OK);
+    fake_set_full(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    assert_int_equal(scripted_response(&pony, 2)->frame.code, SNAP_OK);
+    scripted_close(&pony, &host);
+}
+
+static void call_echo_with(struct scripted *from, uint64_t id, size_t text_bytes)
+{
+    static char text[700000];
+    static uint8_t body[sizeof(text) + 16];
+    assert_in_range(text_bytes, 1, sizeof(text) - 1);
+    memset(text, 'x', text_bytes);
+    text[text_bytes] = '\0';
+    Snaptest__Ping ping = SNAPTEST__PING__INIT;
+    ping.text = text;
+    static const char method[] = "snaptest.Test/Echo";
+    const struct snapi_frame frame = {.type = SNAPI_REQUEST,
+                                      .id = id,
+                                      .text = method,
+                                      .text_len = strlen(method),
+                                      .body = body,
+                                      .body_len = snaptest__ping__pack(&ping, body)};
+    scripted_send(from, &frame);
+}
+
+/* What would make more than 1 MiB, or 1,024 calls, is refused; other clients are served meanwhile. */
+static void who_says_no_hello_fills_no_server(void **state)
+{
+    (void)state;
+    static struct scripted pony;
+    scripted_connect(&pony, &host, SNAP_TRANSPORT_PONY, client.heard[0].text);
+    call_echo_with(&pony, 1, 600000);
+    call_echo_with(&pony, 2, 600000);
+    host_settle(&host);
+    const struct snapi_frame *refused = &scripted_response(&pony, 2)->frame;
+    assert_int_equal(refused->code, SNAP_UNAVAILABLE);
+    assert_int_equal(refused->flags & SNAPI_RESPONSE_NOT_RUN, SNAPI_RESPONSE_NOT_RUN);
+    assert_int_equal(host.server->n_calls, 1);
+    for (uint64_t id = 3; id <= 1024 + 2; id++) {
+        scripted_call(&pony, "Echo", id, "x");
+        host_settle(&host);
+    }
+    assert_null(scripted_find(&pony, SNAPI_RESPONSE, 1024 + 1));
+    assert_int_equal(scripted_response(&pony, 1024 + 2)->frame.code, SNAP_UNAVAILABLE);
+    assert_int_equal(host.server->n_calls, 1024);
+    assert_int_equal(host.n_run, 0);
+    scripted_call(&client, "Echo", 1, "x");
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 1)->frame.code, SNAP_OK);
+    scripted_hello(&pony);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 1024 + 1);
+    assert_int_equal(host.server->n_calls, 0);
+    scripted_close(&pony, &host);
+}
+
 static void a_server_that_stops_says_of_those_that_wait_that_they_did_not_run(void **state)
 {
     (void)state;
@@ -868,6 +937,8 @@ int main(void)
         CASE(a_response_past_what_the_transport_carries_is_named),
         CASE(a_call_that_overtakes_hello_may_be_cancelled),
         CASE(what_overtakes_hello_goes_with_its_connection),
+        CASE(what_overtook_hello_is_held_up_by_no_other_connection),
+        CASE(who_says_no_hello_fills_no_server),
         CASE(a_server_that_stops_says_of_what_overtook_hello_that_it_did_not_run),
         CASE(no_version_in_common_is_told_with_a_reason),
         CASE(a_later_client_that_also_knows_our_version_is_served),
