@@ -101,7 +101,7 @@ void snapi_channel_log_choice(struct snap_channel *channel)
 {
     uint32_t why = SNAP_WHY_NONE;
     const struct snapi_path *path = snapi_channel_choose(channel, &why);
-    base_assert(channel->more != NULL); /* no path is no sign of the contrary */
+    base_assert(channel->more != NULL); /* set when it is made; for the analyzer */
     uint32_t kind = path == NULL ? SNAP_TRANSPORT_AUTO : path->kind;
     if (kind == channel->more->logged_kind) {
         return;

@@ -14,7 +14,8 @@ enum {
  *
  * Shape    sends runs of equal packets to one peer as one segmented datagram (UDP_SEGMENT), several
  *          of those in one sendmmsg; receives into 64 KB buffers that the kernel filled with runs
- *          of packets (UDP_GRO), as many at once as came the time before. A kernel without either falls back to single datagrams, and says so.
+ *          of packets (UDP_GRO), as many at once as came the time before. A kernel without either falls
+ *          back to single datagrams, and says so.
  * Ports    a packet leaves from port src_port_hint % n_ports; 0 is the main one. Side sockets only send:
  *          peers answer to the main port, but for RESETs to what they do not know, and ICMP errors.
  *          Therefore one is read 10 ms after it sent, not each time: a deadline of the device

@@ -206,7 +206,8 @@ static void end_window(struct snapd_engine *e, uint64_t now_ns)
     snapd_place_weigh_session(&e->place);
 }
 
-/* The application that we wait for, or that waits for what we have just brought, may need this very core. */
+/* The application that we wait for, or that waits for what we have just brought, may need this very
+ * core. */
 static uint64_t yield(struct snapd_engine *e)
 {
     (void)sched_yield();
