@@ -60,11 +60,6 @@ void snapd_place_init(struct snapd_place *place, uint32_t priority,
     }
 }
 
-void snapd_place_fini(struct snapd_place *place)
-{
-    base_fd_close(&place->waits_fd);
-}
-
 enum base_err snapd_place_check(uint32_t cpu)
 {
     cpu_set_t set;
@@ -94,13 +89,15 @@ static int heavier(int nice, uint32_t priority)
 
 void snapd_place_set_heavy(struct snapd_place *place, bool is_heavy)
 {
-    if (place->priority == 0 || is_heavy == place->is_heavy) {
+    if (is_heavy == place->is_heavy || (is_heavy && place->priority == 0)) {
         return;
     }
     int nice = is_heavy ? heavier(place->nice_normal, place->priority) : place->nice_normal;
     if (setpriority(PRIO_PROCESS, 0, nice) != 0) {
         place->priority = 0;
-        return;
+        if (is_heavy) {
+            return;
+        }
     }
     place->is_heavy = is_heavy;
     if (is_heavy) {
@@ -126,39 +123,62 @@ static bool tell_session(int nice)
     return is_told;
 }
 
-void snapd_place_weigh_session(struct snapd_place *place)
+/* Who has no priority (any more) knows only what is normal. */
+static int wanted_nice(const struct snapd_place *place)
 {
     struct snapd_place_session *session = place->session;
-    if (place->priority == 0 || !atomic_load(&session->is_ours)) {
-        return;
+    if (atomic_load(&session->n_heavy) == 0) {
+        return session->nice_normal;
     }
-    int nice = atomic_load(&session->n_heavy) > 0 ? heavier(session->nice_normal, place->priority)
-                                                  : session->nice_normal;
-    if (nice == atomic_load(&session->nice) || atomic_flag_test_and_set(&session->is_being_told)) {
-        return;
-    }
-    if (tell_session(nice)) {
-        atomic_store(&session->nice, nice);
-    } else if (errno != EAGAIN) {
-        atomic_store(&session->is_ours, false);
-    }
-    atomic_flag_clear(&session->is_being_told);
+    return place->priority > 0 ? heavier(session->nice_normal, place->priority)
+                               : atomic_load(&session->nice);
 }
 
-struct snapd_waits snapd_place_waits(struct snapd_place *place)
+bool snapd_place_weigh_session(struct snapd_place *place)
 {
-    struct snapd_waits waits = {0};
+    struct snapd_place_session *session = place->session;
+    bool is_refused = false;
+    /* Who finds the flag taken leaves it to who has it, and that one looks again after. */
+    while (atomic_load(&session->is_ours) && wanted_nice(place) != atomic_load(&session->nice)) {
+        if (is_refused || atomic_flag_test_and_set(&session->is_being_told)) {
+            return false;
+        }
+        int nice = wanted_nice(place);
+        if (tell_session(nice)) {
+            atomic_store(&session->nice, nice);
+        } else if (errno == EAGAIN) {
+            is_refused = true;
+        } else {
+            atomic_store(&session->is_ours, false);
+        }
+        atomic_flag_clear(&session->is_being_told);
+    }
+    return true;
+}
+
+void snapd_place_fini(struct snapd_place *place)
+{
+    snapd_place_set_heavy(place, false);
+    (void)snapd_place_weigh_session(place);
+    base_fd_close(&place->waits_fd);
+}
+
+bool snapd_place_waits(struct snapd_place *place, struct snapd_waits *waits)
+{
+    *waits = (struct snapd_waits){0};
     if (place->priority == 0) {
-        return waits;
+        return false;
     }
     char text[SCHEDSTAT_BYTES] = {0};
     (void)!pread(place->waits_fd, text, sizeof(text) - 1, 0);
     char *at = text;
     (void)strtoull(at, &at, 10); /* ran so long */
-    waits.ns = strtoull(at, &at, 10);
-    waits.n = strtoull(at, &at, 10);
-    if (waits.n == 0) {
-        place->priority = 0; /* it runs, so it began to */
+    waits->ns = strtoull(at, &at, 10);
+    waits->n = strtoull(at, &at, 10);
+    if (waits->n > 0) {
+        return true; /* it runs, so it began to */
     }
-    return waits;
+    snapd_place_set_heavy(place, false);
+    place->priority = 0;
+    return false;
 }

@@ -16,6 +16,10 @@
  * Blocks   not for longer than a system call takes
  */
 
+enum {
+    SNAPD_PLACE_RETRY_NS = 100000000
+};
+
 /** The weight of the process's session (autogroup), where it leads one: heavy while any engine is. */
 struct snapd_place_session {
     _Atomic bool is_ours; /**< and we may weigh it */
@@ -40,6 +44,7 @@ void snapd_place_session_init(struct snapd_place_session *session);
 void snapd_place_init(struct snapd_place *place, uint32_t priority,
                       struct snapd_place_session *session);
 
+/** The thread has its normal weight again, and no part in the session's. */
 void snapd_place_fini(struct snapd_place *place);
 
 /** Whether this process may run there. Errors  BASE_E_INVALID, with the remedy in the note */
@@ -51,11 +56,12 @@ void snapd_place_on(uint32_t cpu);
 /** Where that is not permitted nothing happens, now and later. */
 void snapd_place_set_heavy(struct snapd_place *place, bool is_heavy);
 
-/** Weighs the session by its engines, if it is not yet. The kernel takes that once in 100 ms from
- *  who is not privileged: call it again and again. */
-void snapd_place_weigh_session(struct snapd_place *place);
+/** Weighs the session by its engines, if it is not yet. The kernel takes that once in
+ *  SNAPD_PLACE_RETRY_NS from who is not privileged. False: not done yet, call it again. */
+bool snapd_place_weigh_session(struct snapd_place *place);
 
-/** What the calling thread has waited. Where the kernel does not say, priority is 0 from now on. */
-struct snapd_waits snapd_place_waits(struct snapd_place *place);
+/** What the calling thread has waited. False: the kernel does not say; then the thread has its
+ *  normal weight, priority is 0 from now on, and `waits` is nothing. */
+bool snapd_place_waits(struct snapd_place *place, struct snapd_waits *waits);
 
 #endif

@@ -131,7 +131,11 @@ static void wait_for_events(struct snapd_engine *e)
     struct epoll_event events[EVENTS_PER_SLEEP];
     uint64_t deadline_ns =
         base_min_u64(pony_engine_next_deadline_ns(e->pony), e->dev->ops->next_deadline_ns(e->dev));
-    uint64_t left_ns = base_sub_sat_u64(deadline_ns, base_clock_now_ns());
+    uint64_t now_ns = base_clock_now_ns();
+    if (!snapd_place_weigh_session(&e->place)) {
+        deadline_ns = base_min_u64(deadline_ns, now_ns + SNAPD_PLACE_RETRY_NS);
+    }
+    uint64_t left_ns = base_sub_sat_u64(deadline_ns, now_ns);
     struct timespec ts = {
         .tv_sec = (time_t)(left_ns / BASE_NS_PER_S),
         .tv_nsec = (long)(left_ns % BASE_NS_PER_S),
@@ -190,20 +194,23 @@ static void place(struct snapd_engine *e, uint64_t now_ns)
         snapd_place_on(e->config.cpu);
     }
     snapd_place_init(&e->place, e->config.priority, e->config.session);
-    struct snapd_waits waits = snapd_place_waits(&e->place);
+    struct snapd_waits waits;
+    (void)snapd_place_waits(&e->place, &waits);
     snapd_weight_init(&e->weight, &waits, now_ns);
     set_weight(e);
-    snapd_place_weigh_session(&e->place);
+    (void)snapd_place_weigh_session(&e->place);
 }
 
 static void end_window(struct snapd_engine *e, uint64_t now_ns)
 {
-    struct snapd_waits waits = snapd_place_waits(&e->place);
-    if (snapd_weight_end_window(&e->weight, &waits, now_ns)) {
+    struct snapd_waits waits;
+    if (!snapd_place_waits(&e->place, &waits)) {
+        e->meters.priority = 0;
+    } else if (snapd_weight_end_window(&e->weight, &waits, now_ns)) {
         e->meters.lightened += !e->weight.is_heavy;
         set_weight(e);
     }
-    snapd_place_weigh_session(&e->place);
+    (void)snapd_place_weigh_session(&e->place);
 }
 
 /* The application that we wait for, or that waits for what we have just brought, may need this very
