@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/pony_protocol/pair.h"
+#include "transport/pony/protocol/app.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -354,6 +355,27 @@ static void numbers_that_share_a_chain_are_told_apart(void **state)
     free_pair(pair);
 }
 
+/* A look-up that walks them costs every application of the engine. */
+static void numbers_that_are_all_alike_end_the_application(void **state)
+{
+    (void)state;
+
+    enum {
+        APART = 1 << 20
+    };
+    struct pair *pair = make_pair(false, NULL);
+    connect_pair(pair); /* its number is 1 */
+    for (uint32_t i = 1; i < PONY_APP_ALIKE_MAX; i++) {
+        (void)connect_more(pair, 1 + i * APART);
+    }
+    (void)connect_more(pair, 2);
+    assert_true(world_open(pair->client, 1 + PONY_APP_ALIKE_MAX * APART, 1, SERVICE));
+    expect_closed(pair->server, pair->server_conn, SHM_REASON_APP_GONE, 0);
+    assert_true(pair->client->is_faulty);
+    assert_non_null(strstr(pair->client->fault, "one after the other"));
+    free_pair(pair);
+}
+
 static void a_message_may_end_where_the_region_ends(void **state)
 {
     (void)state;
@@ -415,6 +437,7 @@ int main(void)
         cmocka_unit_test(a_lie_costs_the_liar_only),
         cmocka_unit_test(a_number_is_good_for_its_application_only),
         cmocka_unit_test(numbers_that_share_a_chain_are_told_apart),
+        cmocka_unit_test(numbers_that_are_all_alike_end_the_application),
         cmocka_unit_test(a_message_may_end_where_the_region_ends),
         cmocka_unit_test(cursors_that_lie_end_the_application),
         cmocka_unit_test(too_many_connections_are_refused),

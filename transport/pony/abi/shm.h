@@ -108,7 +108,7 @@ struct shm_addr {
 };
 
 enum shm_opcode {
-    SHM_OP_OPEN = 1,     /**< conn: chosen by the application, top bit 0, unused; u.open */
+    SHM_OP_OPEN = 1,     /**< conn: chosen by the application from 1 on, unused; u.open */
     SHM_OP_LISTEN = 2,   /**< conn: listener's number, chosen likewise; u.listen */
     SHM_OP_UNLISTEN = 3, /**< conn: listener's number */
     SHM_OP_SEND = 4,     /**< u.send */

@@ -308,8 +308,7 @@ static uint32_t index_of_ours(const struct pony_app *app, uint32_t shm_number)
 }
 
 /* Applications number their connections from 1 on, so numbers that follow each other share a line of
- * the table and no chain. One that chooses others waits longer itself, which no hash would prevent
- * that is known. */
+ * the table and no chain. Others make chains, at whose length the whole engine waits: it is bounded. */
 static uint32_t *chain(const struct pony_app *app, uint32_t shm_number)
 {
     return &app->numbers[shm_number & app->numbers_mask];
@@ -328,6 +327,17 @@ struct pony_conn *pony_app_find_conn(const struct pony_app *app, uint32_t shm_nu
         conn = base_pool_at(conns, conn->hash_next);
     }
     return conn;
+}
+
+bool pony_app_has_many_alike(const struct pony_app *app, uint32_t shm_number)
+{
+    const struct base_pool *conns = &app->engine->conns;
+    const struct pony_conn *conn = base_pool_at(conns, *chain(app, shm_number));
+    uint32_t n = 0;
+    for (; conn != NULL; conn = base_pool_at(conns, conn->hash_next)) {
+        n++;
+    }
+    return n >= PONY_APP_ALIKE_MAX;
 }
 
 void pony_app_prefetch_conn(const struct pony_app *app, uint32_t shm_number)

@@ -24,6 +24,7 @@ enum {
     PONY_APP_TX_MAX = 4096, /**< messages being sent at once */
     PONY_APP_BATCH = 32,    /**< commands taken from one application in its turn */
     PONY_APP_LISTENERS_MAX = 256,
+    PONY_APP_ALIKE_MAX = 32,    /**< connections whose numbers share a place of the table */
     PONY_APP_CONSUME_MAX = 1024 /**< completions whose memory is taken back in a turn */
 };
 
@@ -109,6 +110,8 @@ void pony_app_top_up(struct pony_app *app, struct pony_conn *conn);
 void pony_app_give_memory(struct pony_app *app, struct pony_conn *conn, uint64_t off, uint32_t len);
 
 struct pony_conn *pony_app_find_conn(const struct pony_app *app, uint32_t shm_number);
+/** Whether PONY_APP_ALIKE_MAX connections have numbers that are looked up at the same place. */
+bool pony_app_has_many_alike(const struct pony_app *app, uint32_t shm_number);
 /** Fetches what finding it, and a small message, will use. Any number will do. */
 void pony_app_prefetch_conn(const struct pony_app *app, uint32_t shm_number);
 void pony_app_add_conn(struct pony_app *app, struct pony_conn *conn);

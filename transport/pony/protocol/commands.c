@@ -33,6 +33,9 @@ static const char *run_open(struct pony_app *app, const struct shm_command *comm
     if (pony_app_find_conn(app, command->conn) != NULL) {
         return "OPEN with a connection number in use";
     }
+    if (pony_app_has_many_alike(app, command->conn)) {
+        return "OPEN with a number that ends like those of 32 others: take them one after the other";
+    }
     if (command->u.open.traffic >= SHM_TRAFFIC_MAX) {
         return "OPEN with a traffic class that does not exist";
     }
