@@ -414,7 +414,7 @@ void snapi_server_orphan_calls(struct snap_server *server)
         struct snapi_server_conn *conn = call->conn;
         uint64_t id = call->id;
         uint32_t live = SNAPI_CALL_LIVE;
-        bool was_read = atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+        bool was_read = is_read(call);
         bool is_new = call->request != NULL;
         set_cancelled(call);
         unlink_from_conn(call);
@@ -425,7 +425,7 @@ void snapi_server_orphan_calls(struct snap_server *server)
                                                     memory_order_acq_rel, memory_order_acquire)) {
             server->n_calls--;
         }
-        if (conn != NULL && was_read) {
+        if (was_read) {
             send_error(conn, id, is_new ? SNAPI_RESPONSE_NOT_RUN : 0, &status);
         }
         if (is_new) {
@@ -447,11 +447,10 @@ static void answer_as_owner(struct snap_server_call *call, struct snapi_outgoing
 {
     struct snap_server *server = call->server;
     struct snapi_server_conn *conn = call->conn;
-    bool is_read = conn != NULL && !conn->is_closing &&
-                   atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+    bool may_send = is_read(call) && !conn->is_closing;
     call->handler->reply_bytes = out->frame.body_len;
     end_call(call);
-    if (is_read) {
+    if (may_send) {
         out->arena = call->arena;
         (void)snapi_server_send(conn, out);
     } else {
@@ -467,11 +466,10 @@ static void answer_submitted(struct snap_loop *loop, struct snapi_work *work)
     struct snap_server *server = call->server;
     struct snapi_server_conn *conn = call->conn;
     const uint8_t *data = call->reply.data;
-    bool is_read = conn != NULL && !conn->is_closing && data != NULL &&
-                   atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) == 0;
+    bool may_send = is_read(call) && !conn->is_closing && data != NULL;
     call->handler->reply_bytes = call->reply.len;
     end_call(call);
-    if (is_read) {
+    if (may_send) {
         snapi_server_send_packed(conn, data, call->reply.len, call->arena);
     } else {
         snapi_arena_give_owned(call->arena);

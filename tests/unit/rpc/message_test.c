@@ -63,6 +63,16 @@ static void a_message_comes_back_as_it_was_packed(void **state)
     assert_int_equal((uintptr_t)message % 16, 0);
 }
 
+static Snaptest__Ping ping_with(uint8_t *payload, size_t len)
+{
+    Snaptest__Ping ping = SNAPTEST__PING__INIT;
+    ping.number = -5;
+    ping.text = (char *)"hello";
+    ping.payload.data = payload;
+    ping.payload.len = len;
+    return ping;
+}
+
 /* Long ones are packed piece by piece. */
 static void packing_is_the_same_whatever_the_length(void **state)
 {
@@ -73,11 +83,7 @@ static void packing_is_the_same_whatever_the_length(void **state)
     }
     static const size_t lengths[] = {0, 2000, 4072, 4080, 4096, 65536, sizeof(payload)};
     for (size_t i = 0; i < BASE_ARRAY_LEN(lengths); i++) {
-        Snaptest__Ping ping = SNAPTEST__PING__INIT;
-        ping.number = -5;
-        ping.text = (char *)"hello";
-        ping.payload.data = payload;
-        ping.payload.len = lengths[i];
+        const Snaptest__Ping ping = ping_with(payload, lengths[i]);
         size_t size = snapi_message_size(&ping.base);
         assert_int_equal(protobuf_c_message_pack(&ping.base, expected), size);
         memset(bytes, 0xa5, sizeof(bytes));
@@ -95,11 +101,7 @@ static void an_attempt_to_pack_measures_and_packs_what_fits(void **state)
     memset(payload, 0x5b, sizeof(payload));
     static const size_t lengths[] = {0, 1, 2, 3, 4, 15, 127, 128, sizeof(payload)};
     for (size_t i = 0; i < BASE_ARRAY_LEN(lengths); i++) {
-        Snaptest__Ping ping = SNAPTEST__PING__INIT;
-        ping.number = -5;
-        ping.text = (char *)"hello";
-        ping.payload.data = payload;
-        ping.payload.len = lengths[i];
+        const Snaptest__Ping ping = ping_with(payload, lengths[i]);
         size_t size = protobuf_c_message_pack(&ping.base, expected);
         const size_t rooms[] = {size, size + 1, sizeof(bytes), size - 1, 1, 0};
         for (size_t j = 0; j < BASE_ARRAY_LEN(rooms); j++) {
