@@ -21,7 +21,7 @@ static struct snapi_call **bucket_of(struct snap_channel *channel, uint64_t id)
 }
 
 /** Doubles the table. When there is no memory for it, the chains grow instead. */
-static void grow_table(struct snap_channel *channel)
+__attribute__((noinline)) static void grow_table(struct snap_channel *channel)
 {
     uint32_t n = base_max_u32(SNAPI_BUCKETS_MIN, channel->n_buckets * 2);
     struct snapi_call **bigger = calloc(n, sizeof(struct snapi_call *));
@@ -65,15 +65,6 @@ static void table_del(struct snap_channel *channel, struct snapi_call *call)
     channel->n_calls--;
 }
 
-struct snapi_call *snapi_call_find(struct snap_channel *channel, uint64_t id)
-{
-    struct snapi_call *call = *bucket_of(channel, id);
-    while (call != NULL && call->id != id) {
-        call = call->next_in_bucket;
-    }
-    return call;
-}
-
 /* ---- end ---- */
 
 static void fill_result(const struct snapi_call *call, const struct snap_status *status,
@@ -99,7 +90,7 @@ static void fill_result(const struct snapi_call *call, const struct snap_status 
     }
 }
 
-static void free_call(struct snapi_call *call)
+static inline void free_call(struct snapi_call *call)
 {
     if (call->arena != NULL) {
         snapi_arena_give_owned(call->arena);
@@ -130,7 +121,8 @@ static bool may_run_callback(const struct snapi_call *call)
 }
 
 /** Keeps the result for the next iteration; callbacks never run within the application's call. */
-static void defer_callback(struct snapi_call *call, const struct snap_status *status)
+__attribute__((noinline)) static void defer_callback(struct snapi_call *call,
+                                                     const struct snap_status *status)
 {
     struct snap_channel *channel = call->channel;
     if (call->arena == NULL) {
@@ -163,7 +155,7 @@ void snapi_calls_run_ended(struct snap_channel *channel)
     }
 }
 
-static void leave_lists(struct snapi_call *call)
+static inline void leave_lists(struct snapi_call *call)
 {
     if (call->state == SNAPI_CALL_WAITING && base_list_is_linked(&call->link)) {
         call->channel->more->waiting_bytes -= snapi_call_waiting_bytes(call);
@@ -337,46 +329,35 @@ void snapi_call_requeue(struct snapi_call *call, const uint8_t *data, size_t len
 
 /* ---- begin, send ---- */
 
-/** All of it is set here, but for small_body. */
-static struct snapi_call *new_call(struct snap_channel *channel, const struct snapi_call_args *args)
+struct snapi_call *snapi_call_new(struct snap_channel *channel)
 {
+    base_prefetch_lines(channel->pony.conn, SNAPI_CONN_LINES); /* needed last, so asked for first */
     struct snapi_call *call =
-        channel->pool == NULL ? NULL : base_pool_take_unset(channel->pool, NULL);
+        channel->is_closing ? NULL : base_pool_take_unset(channel->pool, NULL);
     if (call == NULL) {
         return NULL;
     }
     base_list_init(&call->link);
     base_timer_init(&call->deadline, on_deadline);
-    call->id = args->id;
+    call->id = channel->next_id++;
     call->channel = channel;
-    call->method = args->method;
-    call->request = args->request;
-    call->arena = args->arena;
-    call->body = args->body;
-    call->body_len = args->body_len;
-    if (args->body != NULL && args->body_len <= SNAPI_CALL_SMALL_BYTES) {
-        memcpy(call->small_body, args->body, args->body_len);
-        call->body = call->small_body;
-    }
-    call->started_ns = args->started_ns;
-    call->timeout_us = args->timeout_us;
-    call->is_idempotent = args->is_idempotent;
-    call->is_fail_fast = args->is_fail_fast;
-    call->typed = args->typed;
-    call->arg = args->arg;
-    call->wait = args->wait;
     call->path = NULL;
+    call->arena = NULL;
+    call->request = NULL;
+    call->started_ns = 0;
     call->state = SNAPI_CALL_WAITING;
     call->may_have_run = false;
     call->attempts = 0;
     call->transport = SNAP_TRANSPORT_AUTO;
     call->why = SNAP_WHY_NONE;
+    call->typed = NULL;
+    call->arg = NULL;
+    call->wait = NULL;
     call->result = NULL;
-    table_add(channel, call);
     return call;
 }
 
-static void end_over_limit(struct snapi_call *call)
+__attribute__((noinline)) static void end_over_limit(struct snapi_call *call)
 {
     const struct snap_status status =
         snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
@@ -385,7 +366,7 @@ static void end_over_limit(struct snapi_call *call)
 }
 
 /* PR-25 */
-static void end_over_own_limit(struct snapi_call *call)
+__attribute__((noinline)) static void end_over_own_limit(struct snapi_call *call)
 {
     const struct snap_status status = snapi_status_of(
         SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, SNAP_RAN_NO,
@@ -398,30 +379,27 @@ static void end_over_own_limit(struct snapi_call *call)
 static void start_clock(struct snapi_call *call)
 {
     struct snap_loop *loop = call->channel->loop;
-    uint64_t timeout_ns = base_min_u64(call->timeout_us, UINT64_MAX / 1000) * 1000;
     bool is_now = call->started_ns == 0;
     if (is_now) {
         call->started_ns = snapi_loop_now(loop);
     }
-    if (timeout_ns == 0) {
+    if (call->timeout_ns == 0) {
         return;
     }
     if (is_now) {
-        snapi_loop_timer_start(loop, &call->deadline, timeout_ns);
+        snapi_loop_timer_start(loop, &call->deadline, call->timeout_ns);
     } else {
-        snapi_loop_timer_add(loop, &call->deadline, base_add_sat_u64(call->started_ns, timeout_ns));
+        snapi_loop_timer_add(loop, &call->deadline,
+                             base_add_sat_u64(call->started_ns, call->timeout_ns));
     }
 }
 
-bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args *args)
+void snapi_call_begin(struct snapi_call *call)
 {
-    base_prefetch_lines(channel->pony.conn, SNAPI_CONN_LINES); /* needed last, so asked for first */
-    struct snapi_call *call = channel->is_closing ? NULL : new_call(channel, args);
-    if (call == NULL) {
-        return false;
-    }
+    struct snap_channel *channel = call->channel;
+    bool is_async = call->wait == NULL;
+    table_add(channel, call);
     start_clock(call);
-    bool is_async = args->wait == NULL;
     channel->is_beginning = true;
     if (channel->n_calls > SNAPI_CALLS_MAX) {
         end_over_limit(call);
@@ -434,21 +412,24 @@ bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args
     if (is_async) {
         call->request = NULL; /* the application's; a call that ended is still there, see end */
     }
-    return true;
 }
 
 static uint64_t time_left_us(const struct snapi_call *call)
 {
-    if (call->timeout_us == 0 || !base_timer_is_armed(&call->deadline)) {
-        return call->timeout_us; /* none, or all of it: it begins to count when this turn ends */
+    if (call->timeout_ns == 0) {
+        return 0;
     }
-    uint64_t now_ns = snapi_loop_now(call->channel->loop);
-    uint64_t left_ns = base_sub_sat_u64(call->deadline.deadline_ns, now_ns);
+    uint64_t left_ns = call->timeout_ns; /* all of it, as long as it does not count: in this turn */
+    if (base_timer_is_armed(&call->deadline)) {
+        uint64_t now_ns = snapi_loop_now(call->channel->loop);
+        left_ns = base_sub_sat_u64(call->deadline.deadline_ns, now_ns);
+    }
     return base_max_u64(left_ns / 1000, 1); /* 0 would mean none; the timer ends it in a moment */
 }
 
 /* PR-25, PR-26 */
-static void end_too_long(struct snapi_call *call, const struct snapi_path *path, size_t len)
+__attribute__((noinline)) static void end_too_long(struct snapi_call *call,
+                                                   const struct snapi_path *path, size_t len)
 {
     const struct snap_status status =
         snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL, ran_of(call),
@@ -457,40 +438,77 @@ static void end_too_long(struct snapi_call *call, const struct snapi_path *path,
     snapi_call_end(call, &status, NULL);
 }
 
+/** No memory for its frame, or whatever else a transport says. */
+__attribute__((noinline)) static void end_unsent(struct snapi_call *call, enum base_err err)
+{
+    struct snap_status status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "request");
+    snapi_call_end(call, &status, NULL);
+}
+
+static const struct snapi_frame ping = {.type = SNAPI_PING};
+
+__attribute__((noinline)) static void write_ping(uint64_t id, uint8_t *out)
+{
+    struct snapi_frame frame = ping;
+    frame.id = id;
+    snapi_frame_put(&frame, out);
+}
+
+/** The head of a request. */
+static inline struct snapi_frame head_of(const struct snapi_call *call)
+{
+    return (struct snapi_frame){.type = SNAPI_REQUEST,
+                                .flags = call->is_idempotent ? SNAPI_REQUEST_IDEMPOTENT : 0,
+                                .id = call->id,
+                                .timeout_us = time_left_us(call),
+                                .text = call->method->name,
+                                .text_len = strlen(call->method->name),
+                                .body_len = call->body_len};
+}
+
+static inline void write_request(const struct snapi_call *call, const struct snapi_frame *head,
+                                 uint8_t *out)
+{
+    uint8_t *body = snapi_frame_put_payload(head, out);
+    if (call->body != NULL) {
+        base_copy(body, call->body, call->body_len);
+    } else {
+        snapi_message_pack(call->request, call->body_len, body);
+    }
+}
+
 bool snapi_call_send(struct snapi_call *call, struct snapi_path *path)
 {
-    struct snapi_frame frame = {.type = SNAPI_PING, .id = call->id};
-    if (call->method != NULL) {
-        frame.type = SNAPI_REQUEST;
-        frame.flags = call->is_idempotent ? SNAPI_REQUEST_IDEMPOTENT : 0;
-        frame.timeout_us = time_left_us(call);
-        frame.text = call->method->name;
-        frame.text_len = strlen(call->method->name);
-        frame.body_len = call->body_len;
-        if (frame.body_len > path->max_body) {
-            if (!path->has_hello) {
-                return false;
-            }
-            end_too_long(call, path, frame.body_len);
-            return true;
+    if (BASE_UNLIKELY(call->body_len > path->max_body)) {
+        if (!path->has_hello) {
+            return false;
         }
+        end_too_long(call, path, call->body_len);
+        return true;
     }
     struct snapi_tx tx;
-    enum base_err err = path->conn->ops->begin(path->conn, snapi_frame_size(&frame), &tx);
+    struct snapi_frame head;
+    size_t len;
+    bool is_request = BASE_LIKELY(call->method != NULL);
+    if (is_request) {
+        head = head_of(call);
+        len = snapi_frame_body_off(&head) + head.body_len;
+    } else {
+        len = snapi_frame_size(&ping);
+    }
+    enum base_err err = path->conn->ops->begin(path->conn, len, &tx);
     if (err == BASE_AGAIN || err == BASE_E_CLOSED) {
         path->is_full = true; /* closed: on_closed follows and takes what is blocked away */
         return false;
     }
     if (err != BASE_OK) {
-        struct snap_status status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "request");
-        snapi_call_end(call, &status, NULL);
+        end_unsent(call, err);
         return true;
     }
-    uint8_t *body = snapi_frame_put(&frame, tx.data);
-    if (call->body != NULL) {
-        base_copy(body, call->body, call->body_len);
-    } else if (call->method != NULL) {
-        snapi_message_pack(call->request, call->body_len, body);
+    if (is_request) {
+        write_request(call, &head, tx.data);
+    } else {
+        write_ping(call->id, tx.data);
     }
     leave_lists(call);
     call->state = SNAPI_CALL_SENT;

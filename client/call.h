@@ -46,9 +46,9 @@ struct snapi_call {
     const uint8_t *body;              /**< the encoded request; NULL: encode `request` */
     size_t body_len;                  /**< of the request, encoded already or not */
     const ProtobufCMessage *request;  /**< the caller's; NULL: only body */
-    uint64_t started_ns;
-    uint64_t timeout_us; /**< 0: none */
-    uint8_t state;       /**< enum snapi_call_state */
+    uint64_t started_ns;              /**< 0 until it is begun: now */
+    uint64_t timeout_ns;              /**< 0: none */
+    uint8_t state;                    /**< enum snapi_call_state */
     bool is_idempotent;
     bool is_fail_fast;
     bool may_have_run; /**< an earlier attempt was lost on its way: only if idempotent */
@@ -75,26 +75,13 @@ struct snapi_wait {
     ProtobufCMessage *response;
 };
 
-/** What a call is begun with. */
-struct snapi_call_args {
-    uint64_t id;
-    const struct snap_method *method;
-    const ProtobufCMessage *request; /**< NULL: body, or a ping */
-    struct snapi_arena *arena;       /**< holds body; the call takes it; NULL: none */
-    const uint8_t *body;             /**< a short one is copied */
-    size_t body_len;                 /**< of the request, encoded already or not */
-    uint64_t timeout_us;             /**< 0: none */
-    uint64_t started_ns;             /**< 0: now */
-    bool is_idempotent;
-    bool is_fail_fast;
-    snap_any_fn *typed;
-    void *arg;
-    struct snapi_wait *wait;
-};
+/** A call to be filled in and begun: method, body, body_len, timeout_ns and the first two flags must be
+ *  set, the rest where it is wanted. NULL: the channel closes, or memory is out. */
+struct snapi_call *snapi_call_new(struct snap_channel *channel);
 
-/** Makes a call and hands it to a path, or lets it wait for one. Never calls back. False: no call
- *  was made (out of memory) and nobody will be told; the arena stays the caller's. */
-bool snapi_call_begin(struct snap_channel *channel, const struct snapi_call_args *args);
+/** Hands a new call to a path, or lets it wait for one. Never calls back. `request` without a body has to
+ *  stay until this returns, or, where the caller waits, until the call ends. */
+void snapi_call_begin(struct snapi_call *call);
 
 /** Ends a call: callback at once within an iteration, else in the next one; the waiter is told.
  *  The call is gone after it. `response` goes with it. */
@@ -107,9 +94,6 @@ void snapi_call_give_up(struct snapi_call *call, const struct snap_status *statu
 
 /** Ends a call in the transport's name: UNAVAILABLE with what is known about having run. */
 void snapi_call_end_unavailable(struct snapi_call *call, const char *what);
-
-/** The call of that number in flight, or NULL. */
-struct snapi_call *snapi_call_find(struct snap_channel *channel, uint64_t id);
 
 /** Hands a call that is in no list to a path, if one is ready, else lets it wait for one, or ends
  *  it if it may not wait. */

@@ -347,7 +347,8 @@ static struct snap_channel *new_channel(struct snap_loop *loop)
     channel->n_buckets = 1;
     channel->loop = loop;
     channel->choice = (uint8_t)snapi_loop_choice(loop);
-    atomic_init(&channel->next_id, 1);
+    channel->next_id = 1;
+    atomic_init(&more->next_outer_id, SNAPI_OUTER_ID);
     return channel;
 }
 

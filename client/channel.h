@@ -15,8 +15,10 @@
 /**
  * Channel's inside: the two paths, and the calls.
  *
- * Threads  owner of the loop, but next_id
+ * Threads  owner of the loop, but next_outer_id
  */
+#define SNAPI_OUTER_ID (UINT64_C(1) << 63) /**< where the numbers of next_outer_id begin */
+
 enum {
     SNAPI_BUCKETS_MIN = 8,            /**< of a table on the heap */
     SNAPI_CHANNEL_LINES = 3,          /**< cache lines that a call over Pony uses */
@@ -41,7 +43,7 @@ struct snap_channel {
         struct snapi_call **buckets;    /**< [n_buckets] */
     };
     struct snapi_channel_more *more;
-    _Atomic uint64_t next_id; /**< any thread */
+    uint64_t next_id;
     uint64_t default_timeout_us;
     uint32_t n_buckets; /**< power of two */
     uint32_t n_calls;
@@ -67,6 +69,7 @@ struct snapi_channel_more {
     struct snapi_path tcp;
     struct snapi_path_more pony_more, tcp_more;
     char tcp_peer[SNAPI_PATH_PEER_MAX];
+    _Atomic uint64_t next_outer_id; /**< any thread: of calls that the owner has yet to begin */
     size_t waiting_bytes;
     struct base_list waiting;     /**< calls without a path, oldest first */
     struct base_list ended;       /**< calls whose callback is still to be run */
@@ -84,6 +87,16 @@ struct snapi_channel_more {
 static inline struct snapi_call **snapi_channel_bucket(struct snap_channel *channel, uint64_t idx)
 {
     return channel->n_buckets == 1 ? &channel->only_bucket : &channel->buckets[idx];
+}
+
+/** The call of that number in flight, or NULL. */
+static inline struct snapi_call *snapi_call_find(struct snap_channel *channel, uint64_t id)
+{
+    struct snapi_call *call = *snapi_channel_bucket(channel, id & (channel->n_buckets - 1));
+    while (call != NULL && call->id != id) {
+        call = call->next_in_bucket;
+    }
+    return call;
 }
 
 /** The path for a new call, or NULL. `why` is set in any case. */

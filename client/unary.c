@@ -15,39 +15,43 @@
 
 static const struct snap_call_options default_options = SNAP_CALL_OPTIONS_INIT;
 
-/** Measures the request, and encodes it into `small` if it is short: there the channel plays no part.
- *  With many channels this one is cold: meanwhile what is needed of it comes from memory. */
-static void begin_args(const struct snap_channel *channel, struct snapi_call_args *args,
-                       uint8_t small[SNAPI_CALL_SMALL_BYTES])
+/** With many channels this one is cold: it comes from memory while the request is packed. */
+static inline void prefetch_channel(const struct snap_channel *channel)
 {
     base_prefetch_lines(channel, SNAPI_CHANNEL_LINES);
-    args->body_len = snapi_message_try_pack(args->request, small, SNAPI_CALL_SMALL_BYTES);
-    args->body = args->body_len <= SNAPI_CALL_SMALL_BYTES ? small : NULL;
 }
 
-/** Checks what is common to all calls and fills `args`. False: `refusal` says what is wrong. */
-static inline bool prepare(struct snap_channel *channel, const struct snap_method *method,
-                           const struct snap_call_options *options, struct snapi_call_args *args,
-                           struct snap_status *refusal)
+/** Whether calls may be made so at all. */
+static inline bool may_call(const struct snap_channel *channel,
+                            const struct snap_call_options *options)
 {
-    if (BASE_UNLIKELY(snapi_loop_is_forked(channel->loop))) {
-        *refusal = snapi_loop_check(channel->loop);
-        return false;
+    return BASE_LIKELY(!snapi_loop_is_forked(channel->loop) && options->size == sizeof(*options));
+}
+
+/** Why they may not. */
+static struct snap_status refusal(const struct snap_channel *channel,
+                                  const struct snap_call_options *options)
+{
+    if (snapi_loop_is_forked(channel->loop)) {
+        return snapi_loop_check(channel->loop);
     }
-    if (BASE_UNLIKELY(options->size != sizeof(*options))) {
-        *refusal = snap_status_make(SNAP_INVALID_ARGUMENT,
-                                    "snap_call_options.size is %zu, not %zu: begin with "
-                                    "SNAP_CALL_OPTIONS_INIT",
-                                    options->size, sizeof(*options));
-        return false;
-    }
-    args->id = atomic_fetch_add_explicit(&channel->next_id, 1, memory_order_relaxed);
-    args->method = method;
-    args->timeout_us = options->timeout_us != 0 ? options->timeout_us : channel->default_timeout_us;
-    args->is_idempotent =
+    return snap_status_make(SNAP_INVALID_ARGUMENT,
+                            "snap_call_options.size is %zu, not %zu: begin with "
+                            "SNAP_CALL_OPTIONS_INIT",
+                            options->size, sizeof(*options));
+}
+
+/** What the application says about a new call, `method` NULL for a ping. */
+static inline void set_options(struct snapi_call *call, const struct snap_method *method,
+                               const struct snap_call_options *options)
+{
+    uint64_t timeout_us =
+        options->timeout_us != 0 ? options->timeout_us : call->channel->default_timeout_us;
+    call->method = method;
+    call->timeout_ns = base_min_u64(timeout_us, UINT64_MAX / 1000) * 1000;
+    call->is_idempotent =
         options->idempotent != 0 || method == NULL || (method->flags & SNAP_METHOD_IDEMPOTENT) != 0;
-    args->is_fail_fast = options->fail_fast != 0;
-    return true;
+    call->is_fail_fast = options->fail_fast != 0;
 }
 
 static struct snap_status not_begun(const struct snap_channel *channel)
@@ -62,20 +66,35 @@ static struct snap_status not_begun(const struct snap_channel *channel)
 
 /* ---- waiting callers ---- */
 
+/** On the stack of the caller, as all that it points to. */
 struct waiting_call {
     struct snapi_work work;
     struct snap_channel *channel;
-    struct snapi_call_args args;
+    const struct snap_method *method; /**< NULL: a ping */
+    const struct snap_call_options *options;
+    const ProtobufCMessage *request; /**< NULL: a ping */
+    const uint8_t *body;             /**< the same encoded, if it is short */
+    size_t body_len;
+    uint64_t started_ns; /**< 0: when it begins */
     struct snapi_wait wait;
 };
 
 /** As owner. */
-static void begin_waiting(struct waiting_call *call)
+static void begin_waiting(struct waiting_call *waiting)
 {
-    if (!snapi_call_begin(call->channel, &call->args)) {
-        call->wait.result.status = not_begun(call->channel);
-        snapi_waiter_done(call->channel->loop, &call->wait.waiter);
+    struct snapi_call *call = snapi_call_new(waiting->channel);
+    if (call == NULL) {
+        waiting->wait.result.status = not_begun(waiting->channel);
+        snapi_waiter_done(waiting->channel->loop, &waiting->wait.waiter);
+        return;
     }
+    set_options(call, waiting->method, waiting->options);
+    call->request = waiting->request;
+    call->body = waiting->body;
+    call->body_len = waiting->body_len;
+    call->started_ns = waiting->started_ns;
+    call->wait = &waiting->wait;
+    snapi_call_begin(call);
 }
 
 static void run_begin_waiting(struct snap_loop *loop, struct snapi_work *work)
@@ -88,20 +107,23 @@ static void run_begin_waiting(struct snap_loop *loop, struct snapi_work *work)
 static void begin_and_wait(struct waiting_call *call)
 {
     struct snap_loop *loop = call->channel->loop;
-    call->args.wait = &call->wait;
+    call->started_ns = 0;
     call->wait.response = NULL;
     memset(&call->wait.result.info, 0, sizeof(call->wait.result.info));
     snapi_waiter_init(&call->wait.waiter);
     if (snapi_loop_try_enter(loop)) {
         begin_waiting(call);
     } else {
-        call->args.started_ns = base_clock_now_ns();
+        call->started_ns = base_clock_now_ns();
         snapi_work_init(&call->work, run_begin_waiting);
         snapi_loop_submit(loop, &call->work);
     }
     enum base_err err = snapi_loop_wait(loop, &call->wait.waiter, UINT64_MAX);
     if (err != BASE_OK) {
         call->wait.result.status = snapi_status_from_err(err, SNAP_ORIGIN_LOCAL, "wait");
+    }
+    if (call->options->info != NULL) {
+        *call->options->info = call->wait.result.info;
     }
 }
 
@@ -122,19 +144,19 @@ struct snap_status snap_channel_call(struct snap_channel *channel, const struct 
     if (snapi_loop_in_callback(channel->loop)) {
         return in_callback();
     }
-    struct waiting_call call;
-    struct snap_status refusal;
-    call.channel = channel;
-    call.args = (struct snapi_call_args){.request = request};
+    if (!may_call(channel, options)) {
+        return refusal(channel, options);
+    }
+    prefetch_channel(channel);
     uint8_t small[SNAPI_CALL_SMALL_BYTES];
-    begin_args(channel, &call.args, small);
-    if (!prepare(channel, method, options, &call.args, &refusal)) {
-        return refusal;
-    }
+    struct waiting_call call;
+    call.channel = channel;
+    call.method = method;
+    call.options = options;
+    call.request = request;
+    call.body_len = snapi_message_try_pack(request, small, sizeof(small));
+    call.body = call.body_len <= sizeof(small) ? small : NULL;
     begin_and_wait(&call);
-    if (options->info != NULL) {
-        *options->info = call.wait.result.info;
-    }
     *response = call.wait.response;
     return call.wait.result.status;
 }
@@ -146,15 +168,11 @@ struct snap_status snap_channel_ping(struct snap_channel *channel,
     if (snapi_loop_in_callback(channel->loop)) {
         return in_callback();
     }
-    struct waiting_call call = {.channel = channel};
-    struct snap_status refusal;
-    if (!prepare(channel, NULL, options, &call.args, &refusal)) {
-        return refusal;
+    if (!may_call(channel, options)) {
+        return refusal(channel, options);
     }
+    struct waiting_call call = {.channel = channel, .options = options};
     begin_and_wait(&call);
-    if (options->info != NULL) {
-        *options->info = call.wait.result.info;
-    }
     if (snap_ok(&call.wait.result.status)) {
         *rtt_ns = call.wait.result.info.elapsed_ns;
     }
@@ -163,56 +181,124 @@ struct snap_status snap_channel_ping(struct snap_channel *channel,
 
 /* ---- callers with a callback ---- */
 
-/** A call on its way to the loop's owner; lies in its own arena. */
+/** A call on its way to the loop's owner; lies in its own arena, as its body does. */
 struct submitted_call {
     struct snapi_work work;
     struct snap_channel *channel;
-    struct snapi_call_args args;
+    struct snapi_arena *arena;
+    uint64_t id;
+    const struct snap_method *method;
+    struct snap_call_options options;
+    const uint8_t *body;
+    size_t body_len;
+    uint64_t started_ns;
+    snap_any_fn *typed;
+    void *arg;
 };
 
 static void run_begin_submitted(struct snap_loop *loop, struct snapi_work *work)
 {
-    (void)loop;
-    struct submitted_call *call = base_container_of(work, struct submitted_call, work);
-    struct snapi_arena *arena = call->args.arena;
-    struct snapi_call_args args = call->args;
-    struct snap_channel *channel = call->channel;
-    if (!snapi_call_begin(channel, &args)) {
+    const struct submitted_call *submitted = base_container_of(work, struct submitted_call, work);
+    struct snapi_call *call = snapi_call_new(submitted->channel);
+    if (call == NULL) {
         base_logf(snapi_loop_log(loop), BASE_LOG_ERROR, "client",
                   "%s: a call was dropped: the channel closes, or memory is out",
-                  args.method->name);
-        snapi_arena_give(arena);
+                  submitted->method->name);
+        snapi_arena_give(submitted->arena);
+        return;
     }
+    set_options(call, submitted->method, &submitted->options);
+    call->id = submitted->id;
+    call->arena = submitted->arena;
+    call->body = submitted->body;
+    call->body_len = submitted->body_len;
+    call->started_ns = submitted->started_ns;
+    call->typed = submitted->typed;
+    call->arg = submitted->arg;
+    snapi_call_begin(call);
 }
 
-static bool submit(struct snap_channel *channel, const struct snapi_call_args *args)
+/** Encodes the request into the arena; NULL: no memory. One over our limit is not: the call ends when
+ *  it begins. */
+static uint8_t *encode(struct snap_channel *channel, struct snapi_arena *arena,
+                       const ProtobufCMessage *request, size_t *len)
+{
+    uint8_t small[SNAPI_CALL_SMALL_BYTES];
+    *len = snapi_message_try_pack(request, small, sizeof(small));
+    bool is_too_long = *len > snapi_loop_max_message(channel->loop);
+    uint8_t *body = base_arena_alloc(&arena->mem, is_too_long ? 0 : *len);
+    if (body == NULL || is_too_long) {
+        return body;
+    }
+    if (*len <= sizeof(small)) {
+        memcpy(body, small, *len);
+    } else {
+        snapi_message_pack(request, *len, body);
+    }
+    return body;
+}
+
+/** For another thread than the owner. The call's number; 0: no memory. */
+__attribute__((noinline)) static uint64_t submit(struct snap_channel *channel,
+                                                 const struct snap_method *method,
+                                                 const ProtobufCMessage *request,
+                                                 const struct snap_call_options *options,
+                                                 snap_any_fn *typed, void *arg)
 {
     struct snapi_arena *arena = snapi_arena_take(snapi_loop_arenas(channel->loop));
     if (arena == NULL) {
-        return false;
+        return 0;
     }
-    size_t len = args->body_len;
-    bool is_too_long = len > snapi_loop_max_message(channel->loop); /* ends when it begins */
+    size_t len = 0;
     struct submitted_call *call = base_arena_alloc(&arena->mem, sizeof(*call));
-    uint8_t *body = base_arena_alloc(&arena->mem, is_too_long ? 0 : len);
+    const uint8_t *body = encode(channel, arena, request, &len);
     if (call == NULL || body == NULL) {
         snapi_arena_give(arena);
-        return false;
+        return 0;
     }
-    if (args->body != NULL) {
-        memcpy(body, args->body, len);
-    } else if (!is_too_long) {
-        snapi_message_pack(args->request, len, body);
-    }
-    call->args = *args;
-    call->args.arena = arena;
-    call->args.request = NULL;
-    call->args.body = body;
-    call->args.started_ns = base_clock_now_ns();
-    call->channel = channel;
+    uint64_t id = atomic_fetch_add_explicit(&channel->more->next_outer_id, 1, memory_order_relaxed);
+    *call = (struct submitted_call){.channel = channel,
+                                    .arena = arena,
+                                    .id = id,
+                                    .method = method,
+                                    .options = *options,
+                                    .body = body,
+                                    .body_len = len,
+                                    .started_ns = base_clock_now_ns(),
+                                    .typed = typed,
+                                    .arg = arg};
     snapi_work_init(&call->work, run_begin_submitted);
     snapi_loop_submit(channel->loop, &call->work);
-    return true;
+    return id;
+}
+
+/** As owner. The call's number; 0: no call was made. */
+static uint64_t start_now(struct snap_channel *channel, const struct snap_method *method,
+                          const ProtobufCMessage *request, const struct snap_call_options *options,
+                          snap_any_fn *typed, void *arg)
+{
+    struct snapi_call *call = snapi_call_new(channel);
+    if (call == NULL) {
+        return 0;
+    }
+    uint64_t id = call->id;
+    set_options(call, method, options);
+    call->request = request;
+    call->typed = typed;
+    call->arg = arg;
+    call->body_len = snapi_message_try_pack(request, call->small_body, SNAPI_CALL_SMALL_BYTES);
+    call->body = call->body_len <= SNAPI_CALL_SMALL_BYTES ? call->small_body : NULL;
+    snapi_call_begin(call);
+    return id;
+}
+
+__attribute__((noinline)) static void log_refusal(const struct snap_channel *channel,
+                                                  const struct snap_method *method,
+                                                  const struct snap_call_options *options)
+{
+    const struct snap_status status = refusal(channel, options);
+    base_logf(snapi_loop_log(channel->loop), BASE_LOG_ERROR, "client", "%s: %s", method->name,
+              status.message);
 }
 
 struct snap_call_id snap_channel_start(struct snap_channel *channel,
@@ -221,25 +307,18 @@ struct snap_call_id snap_channel_start(struct snap_channel *channel,
                                        const struct snap_call_options *options, snap_any_fn *typed,
                                        void *arg)
 {
-    const struct snap_call_id none = {0};
+    prefetch_channel(channel);
+    struct snap_call_id id = {0};
     options = options != NULL ? options : &default_options;
-    struct snapi_call_args args = {.request = request, .typed = typed, .arg = arg};
-    struct snap_status refusal;
-    uint8_t small[SNAPI_CALL_SMALL_BYTES];
-    begin_args(channel, &args, small);
-    if (!prepare(channel, method, options, &args, &refusal)) {
-        base_logf(snapi_loop_log(channel->loop), BASE_LOG_ERROR, "client", "%s: %s", method->name,
-                  refusal.message);
-        return none;
-    }
-    bool is_begun = false;
-    if (snapi_loop_try_enter(channel->loop)) {
-        is_begun = snapi_call_begin(channel, &args);
+    if (!may_call(channel, options)) {
+        log_refusal(channel, method, options);
+    } else if (snapi_loop_try_enter(channel->loop)) {
+        id.v = start_now(channel, method, request, options, typed, arg);
         snapi_loop_leave(channel->loop);
     } else {
-        is_begun = submit(channel, &args);
+        id.v = submit(channel, method, request, options, typed, arg);
     }
-    return is_begun ? (struct snap_call_id){args.id} : none;
+    return id;
 }
 
 /* ---- cancelling ---- */

@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-    BODY_ALIGN = 8,
     CODE_MAX = SNAP_UNAUTHENTICATED
 };
 
@@ -129,7 +128,7 @@ static inline enum base_err get_payload(const uint8_t *data, size_t len, struct 
 {
     size_t meta_off = SNAPI_FRAME_HEAD_MAX + f->text_len;
     size_t end = meta_off + f->meta_len; /* 16 and 32 bits: no overflow */
-    size_t body_off = base_round_up_size(end, BODY_ALIGN);
+    size_t body_off = base_round_up_size(end, SNAPI_FRAME_BODY_ALIGN);
     if (BASE_UNLIKELY(f->text_len > SNAPI_FRAME_TEXT_MAX || f->meta_len > SNAPI_FRAME_META_MAX ||
                       body_off > len)) {
         return bad_lengths(len, f);
@@ -261,22 +260,13 @@ static inline bool has_text(uint8_t type)
     return has_payload(type) || type == SNAPI_HELLO || type == SNAPI_GOAWAY;
 }
 
-static inline size_t head_size(uint8_t type)
-{
-    if (has_payload(type)) {
-        return SNAPI_FRAME_HEAD_MAX;
-    }
-    return type == SNAPI_GOAWAY ? 8 : 16;
-}
-
 /* Where the body begins, or where a frame without one ends. */
 static inline size_t body_offset(const struct snapi_frame *frame)
 {
-    size_t size = head_size(frame->type) + (has_text(frame->type) ? frame->text_len : 0);
     if (has_payload(frame->type)) {
-        size = base_round_up_size(size + frame->meta_len, BODY_ALIGN);
+        return snapi_frame_body_off(frame);
     }
-    return size;
+    return (frame->type == SNAPI_GOAWAY ? 8 : 16) + (has_text(frame->type) ? frame->text_len : 0);
 }
 
 size_t snapi_frame_size(const struct snapi_frame *frame)
@@ -307,36 +297,10 @@ static void put_head(const struct snapi_frame *f, struct base_put_cursor *c)
     }
 }
 
-/* REQUEST and RESPONSE: head, text, metadata and zeros before the body. */
-static uint8_t *put_payload(const struct snapi_frame *f, uint8_t *out)
-{
-    uint8_t *body = out + body_offset(f);
-    base_store_u64(body - BODY_ALIGN, 0); /* what of it is no padding is written over */
-    out[0] = f->type;
-    out[1] = f->flags;
-    base_store_u32(out + 4, (uint32_t)f->meta_len);
-    base_store_u64(out + 8, f->id);
-    if (f->type == SNAPI_REQUEST) {
-        base_store_u16(out + 2, (uint16_t)f->text_len);
-        base_store_u64(out + 16, f->timeout_us);
-    } else {
-        base_store_u16(out + 2, f->code);
-        base_store_u64(out + 16, (uint16_t)f->text_len); /* and six reserved bytes */
-    }
-    uint8_t *text = out + SNAPI_FRAME_HEAD_MAX;
-    if (f->text_len > 0) {
-        memcpy(text, f->text, f->text_len);
-    }
-    if (f->meta_len > 0) {
-        memcpy(text + f->text_len, f->meta, f->meta_len);
-    }
-    return body;
-}
-
 uint8_t *snapi_frame_put(const struct snapi_frame *frame, uint8_t *out)
 {
     if (has_payload(frame->type)) {
-        return put_payload(frame, out);
+        return snapi_frame_put_payload(frame, out);
     }
     size_t size = body_offset(frame);
     struct base_put_cursor c = base_put_cursor_make(out, size);

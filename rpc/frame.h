@@ -2,10 +2,13 @@
 #ifndef RPC_FRAME_H
 #define RPC_FRAME_H
 
+#include "base/compiler.h"
+#include "base/endian.h"
 #include "base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /**
  * Frames: what two RPC halves say to each other, one frame per transport message.
@@ -35,7 +38,8 @@ enum {
     SNAPI_RPC_VERSION_MAX = 1,
     SNAPI_FRAME_TEXT_MAX = 1023, /**< method name, message, address */
     SNAPI_FRAME_META_MAX = 65536,
-    SNAPI_FRAME_HEAD_MAX = 24 /**< longest fixed head */
+    SNAPI_FRAME_HEAD_MAX = 24, /**< longest fixed head: of REQUEST and RESPONSE */
+    SNAPI_FRAME_BODY_ALIGN = 8
 };
 
 /** The most bytes that a frame adds to its body. */
@@ -90,6 +94,39 @@ size_t snapi_frame_size(const struct snapi_frame *frame);
 /** Writes everything but the body to `out` (snapi_frame_size() bytes) and returns where the body
  * goes: body_len bytes, 8-aligned if `out` is. */
 uint8_t *snapi_frame_put(const struct snapi_frame *frame, uint8_t *out);
+
+/** REQUEST and RESPONSE: where the body begins. */
+static inline size_t snapi_frame_body_off(const struct snapi_frame *frame)
+{
+    return base_round_up_size(SNAPI_FRAME_HEAD_MAX + frame->text_len + frame->meta_len,
+                              SNAPI_FRAME_BODY_ALIGN);
+}
+
+/** snapi_frame_put() of a REQUEST or RESPONSE: head, text, metadata and zeros before the body. */
+static inline uint8_t *snapi_frame_put_payload(const struct snapi_frame *frame, uint8_t *out)
+{
+    uint8_t *body = out + snapi_frame_body_off(frame);
+    base_store_u64(body - SNAPI_FRAME_BODY_ALIGN, 0); /* what is no padding is written over */
+    out[0] = frame->type;
+    out[1] = frame->flags;
+    base_store_u32(out + 4, (uint32_t)frame->meta_len);
+    base_store_u64(out + 8, frame->id);
+    if (frame->type == SNAPI_REQUEST) {
+        base_store_u16(out + 2, (uint16_t)frame->text_len);
+        base_store_u64(out + 16, frame->timeout_us);
+    } else {
+        base_store_u16(out + 2, frame->code);
+        base_store_u64(out + 16, (uint16_t)frame->text_len); /* and six reserved bytes */
+    }
+    uint8_t *text = out + SNAPI_FRAME_HEAD_MAX;
+    if (frame->text_len > 0) {
+        memcpy(text, frame->text, frame->text_len);
+    }
+    if (frame->meta_len > 0) {
+        memcpy(text + frame->text_len, frame->meta, frame->meta_len);
+    }
+    return body;
+}
 
 /** "REQUEST"; "?" for an unknown one. */
 const char *snapi_frame_type_name(uint8_t type);

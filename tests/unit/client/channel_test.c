@@ -808,6 +808,49 @@ static void make_calls_from_threads(void)
     assert_int_equal(peer.n_requests, THREADS * CALLS_EACH);
 }
 
+static struct {
+    struct outcome mine, theirs;
+    struct snap_call_id my_id, their_id;
+} both;
+
+static void *start_theirs(void *arg)
+{
+    both.their_id = start(&both.theirs, NULL);
+    return arg;
+}
+
+/* The thread that drives is in here, so the other one cannot own the loop. */
+static void start_both(void *arg, const struct snap_result *result, Snaptest__Ping *response)
+{
+    (void)arg;
+    (void)result;
+    (void)response;
+    pthread_t thread;
+    peer.mode = PEER_SILENT;
+    both.my_id = start(&both.mine, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, start_theirs, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void a_call_of_another_thread_has_a_number_of_its_own(void **state)
+{
+    (void)state;
+    assert_ok(call(1, NULL));
+    memset(&both, 0, sizeof(both));
+    Snaptest__Ping request = SNAPTEST__PING__INIT;
+    snap_channel_start(channel, &method, &request.base, NULL, (snap_any_fn *)start_both, NULL);
+    POLL_UNTIL(peer.n_requests == 4);
+    assert_int_not_equal(both.my_id.v, 0);
+    assert_int_not_equal(both.their_id.v, 0);
+    assert_int_not_equal(both.my_id.v, both.their_id.v);
+    snap_channel_cancel(channel, both.their_id);
+    POLL_UNTIL(both.theirs.n_ended == 1);
+    assert_int_equal(both.theirs.last.status.code, SNAP_CANCELLED);
+    assert_int_equal(both.mine.n_ended, 0);
+    snap_channel_cancel(channel, both.my_id);
+    POLL_UNTIL(both.mine.n_ended == 1);
+}
+
 static void threads_that_wait_drive_the_loop_in_turn(void **state)
 {
     (void)state;
@@ -860,6 +903,7 @@ int main(void)
         BOTH_TEST(what_certainly_did_not_run_goes_elsewhere),
         BOTH_TEST(without_a_snapd_everything_goes_over_tcp),
         BOTH_TEST(a_server_that_goes_away_gets_no_new_calls),
+        TCP_TEST(a_call_of_another_thread_has_a_number_of_its_own),
         TCP_TEST(threads_that_wait_drive_the_loop_in_turn),
         TCP_TEST(threads_may_call_while_a_thread_of_the_library_drives),
     };
