@@ -67,6 +67,12 @@ static void table_del(struct snap_channel *channel, struct snapi_call *call)
 
 /* ---- end ---- */
 
+/** When it began: when its deadline began to count, where that was later (snapi_loop_timer_start()). */
+static inline uint64_t began_ns(const struct snapi_call *call)
+{
+    return base_max_u64(call->started_ns, call->deadline.deadline_ns - call->timeout_ns);
+}
+
 static void fill_result(const struct snapi_call *call, const struct snap_status *status,
                         struct snap_result *result)
 {
@@ -81,8 +87,7 @@ static void fill_result(const struct snapi_call *call, const struct snap_status 
     result->info.transport = call->transport;
     result->info.why = call->why;
     result->info.attempts = call->attempts;
-    result->info.elapsed_ns =
-        base_sub_sat_u64(snapi_loop_now(call->channel->loop), call->started_ns);
+    result->info.elapsed_ns = base_sub_sat_u64(snapi_loop_now(call->channel->loop), began_ns(call));
     if (call->path != NULL) {
         memcpy(result->info.peer, snapi_path_peer(call->path), SNAPI_PATH_PEER_MAX);
     } else {
@@ -214,7 +219,7 @@ static void on_deadline(struct base_timer *timer, uint64_t now_ns)
 {
     struct snapi_call *call = base_container_of(timer, struct snapi_call, deadline);
     const struct snap_channel *channel = call->channel;
-    uint64_t ms = base_sub_sat_u64(now_ns, call->started_ns) / 1000000;
+    uint64_t ms = base_sub_sat_u64(now_ns, began_ns(call)) / 1000000;
     struct snap_status status;
     if (call->state == SNAPI_CALL_SENT) {
         status = snapi_status_of(SNAP_DEADLINE_EXCEEDED, SNAP_ORIGIN_LOCAL, SNAP_RAN_MAYBE,

@@ -437,6 +437,9 @@ static void a_deadline_never_passes_early_however_long_a_callback_ran(void **sta
     assert_int_equal(late.outcome.last.status.code, SNAP_DEADLINE_EXCEEDED);
     assert_true(late.ended_ns - late.started_ns >= options.timeout_us * BASE_NS_PER_US);
     assert_int_equal(peer.last_timeout_us, options.timeout_us);
+    /* Nor does the time that the callback took count as the call's. */
+    assert_in_range(late.outcome.last.info.elapsed_ns, options.timeout_us * BASE_NS_PER_US,
+                    late.ended_ns - late.started_ns);
 }
 
 static void a_deadline_ends_a_call_that_finds_no_server(void **state)
