@@ -24,7 +24,7 @@ static void run_ready_later(struct snap_loop *loop, struct snapi_work *work);
 
 enum base_err snapi_server_calls_init(struct snap_server *server)
 {
-    base_list_init(&server->calls);
+    base_list_init(&server->adrift);
     base_list_init(&server->ready);
     snapi_work_init(&server->ready_work, run_ready_later);
     server->n_buckets = BUCKETS_MIN;
@@ -87,27 +87,30 @@ static void grow_table(struct snap_server *server)
     free((void *)old);
 }
 
-/* The connection is no longer concerned with the call. */
-static void unlink_from_conn(struct snap_server_call *call)
+/* The connection is no longer concerned with the call; the server still is. */
+static void set_adrift(struct snap_server_call *call)
 {
-    if (call->conn == NULL) {
-        return;
-    }
     unchain(call);
-    base_list_del(&call->conn_link);
+    base_list_del(&call->link);
+    base_list_add_tail(&call->server->adrift, &call->link);
     call->conn = NULL;
 }
 
-/* The server is no longer concerned with the call. */
-static void unlink_from_server(struct snap_server_call *call)
+/* As owner: the call ends. */
+static void end_call(struct snap_server_call *call)
 {
+    if (call->conn != NULL) {
+        unchain(call);
+        call->conn = NULL;
+    }
     base_list_del(&call->link);
     call->server->n_calls--;
 }
 
 /* ---- refusing ---- */
 
-static void send_error(struct snapi_server_conn *conn, uint64_t id, uint8_t flags,
+/* False: the connection is gone. */
+static bool send_error(struct snapi_server_conn *conn, uint64_t id, uint8_t flags,
                        const struct snap_status *status)
 {
     const struct snapi_outgoing out = {
@@ -118,7 +121,7 @@ static void send_error(struct snapi_server_conn *conn, uint64_t id, uint8_t flag
                   .text = status->message,
                   .text_len = strlen(status->message)},
     };
-    (void)snapi_server_send(conn, &out);
+    return snapi_server_send(conn, &out);
 }
 
 /* PR-14: none of these has reached a handler. */
@@ -130,7 +133,7 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct snapi_server_con
     va_start(args, fmt);
     struct snap_status status = snapi_status_vmake(code, fmt, args);
     va_end(args);
-    send_error(conn, id, SNAPI_RESPONSE_NOT_RUN, &status);
+    (void)send_error(conn, id, SNAPI_RESPONSE_NOT_RUN, &status);
 }
 
 /* ---- request ---- */
@@ -165,8 +168,6 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     atomic_init(&call->state, SNAPI_CALL_LIVE);
     atomic_init(&call->is_cancelled, 0);
     snapi_work_init(&call->work, answer_submitted);
-    base_list_init(&call->conn_link);
-    base_list_init(&call->link);
     base_list_init(&call->ready);
     call->reply.data = NULL;
     call->reply.len = 0;
@@ -202,8 +203,7 @@ static struct snap_server_call *admit(struct snapi_server_conn *conn,
     call->method = handler->method;
     call->handler = handler;
     chain(end, call);
-    base_list_add_tail(&conn->calls, &call->conn_link);
-    base_list_add_tail(&server->calls, &call->link);
+    base_list_add_tail(&conn->calls, &call->link);
     server->n_calls++;
     return call;
 }
@@ -231,8 +231,6 @@ static bool must_wait(const struct snap_server_call *call)
     }
     return !call->conn->conn->ops->has_room(call->conn->conn);
 }
-
-static void end_call(struct snap_server_call *call);
 
 static bool is_read(const struct snap_server_call *call)
 {
@@ -392,9 +390,9 @@ void snapi_server_cancel_all(struct snapi_server_conn *conn)
 {
     struct base_list *link;
     while ((link = base_list_first(&conn->calls)) != NULL) {
-        struct snap_server_call *call = base_list_entry(link, struct snap_server_call, conn_link);
+        struct snap_server_call *call = base_list_entry(link, struct snap_server_call, link);
         set_cancelled(call);
-        unlink_from_conn(call);
+        set_adrift(call);
     }
     /* Nobody holds these up, and they hold up nobody. */
     while ((link = base_list_take_first(&conn->early)) != NULL) {
@@ -406,42 +404,54 @@ void snapi_server_cancel_all(struct snapi_server_conn *conn)
     }
 }
 
-void snapi_server_orphan_calls(struct snap_server *server)
+/* The server has nothing to do with the call any more. False: telling its client has ended the
+ * connection. */
+static bool orphan(struct snap_server_call *call, const struct snap_status *status)
 {
-    const struct snap_status status = snap_status_make(SNAP_UNAVAILABLE, "server stopped");
-    base_list_foreach_safe (it, &server->calls) {
-        struct snap_server_call *call = base_list_entry(it, struct snap_server_call, link);
-        struct snapi_server_conn *conn = call->conn;
-        uint64_t id = call->id;
-        uint32_t live = SNAPI_CALL_LIVE;
-        bool was_read = is_read(call);
-        bool is_new = call->request != NULL;
-        set_cancelled(call);
-        unlink_from_conn(call);
-        base_list_del(&call->link);
-        base_list_del(&call->ready);
-        /* R1: pairs with A1 in answer(): after this the call is the application's alone. */
-        if (atomic_compare_exchange_strong_explicit(&call->state, &live, SNAPI_CALL_ORPHANED,
-                                                    memory_order_acq_rel, memory_order_acquire)) {
-            server->n_calls--;
-        }
-        if (was_read) {
-            send_error(conn, id, is_new ? SNAPI_RESPONSE_NOT_RUN : 0, &status);
-        }
-        if (is_new) {
-            snapi_arena_give_owned(call->arena); /* the application never saw it */
+    struct snap_server *server = call->server;
+    struct snapi_server_conn *conn = call->conn;
+    uint64_t id = call->id;
+    uint32_t live = SNAPI_CALL_LIVE;
+    bool was_read = is_read(call);
+    bool is_new = call->request != NULL;
+    set_cancelled(call);
+    if (conn != NULL) {
+        unchain(call);
+        call->conn = NULL;
+    }
+    base_list_del(&call->link);
+    base_list_del(&call->ready);
+    /* R1: pairs with A1 in answer(): after this the call is the application's alone. */
+    if (atomic_compare_exchange_strong_explicit(&call->state, &live, SNAPI_CALL_ORPHANED,
+                                                memory_order_acq_rel, memory_order_acquire)) {
+        server->n_calls--;
+    }
+    if (is_new) {
+        snapi_arena_give_owned(call->arena); /* the application never saw it */
+    }
+    return !was_read || send_error(conn, id, is_new ? SNAPI_RESPONSE_NOT_RUN : 0, status);
+}
+
+static void orphan_all(struct base_list *calls, const struct snap_status *status)
+{
+    struct base_list *link;
+    while ((link = base_list_first(calls)) != NULL) {
+        if (!orphan(base_list_entry(link, struct snap_server_call, link), status)) {
+            return; /* the others are adrift */
         }
     }
 }
 
-/* ---- answer ---- */
-
-/* As owner: the call ends. */
-static void end_call(struct snap_server_call *call)
+void snapi_server_orphan_calls(struct snap_server *server)
 {
-    unlink_from_conn(call);
-    unlink_from_server(call);
+    const struct snap_status status = snap_status_make(SNAP_UNAVAILABLE, "server stopped");
+    base_list_foreach_safe (it, &server->conns) {
+        orphan_all(&base_list_entry(it, struct snapi_server_conn, link)->calls, &status);
+    }
+    orphan_all(&server->adrift, &status);
 }
+
+/* ---- answer ---- */
 
 static void answer_as_owner(struct snap_server_call *call, struct snapi_outgoing *out)
 {

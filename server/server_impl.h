@@ -57,8 +57,8 @@ struct snap_server {
     char pony_address[SNAPI_FRAME_TEXT_MAX + 1]; /**< what HELLO says; "" none */
     struct base_slab conns_slab;                 /**< struct snapi_server_conn */
     struct base_list conns;
-    struct base_list calls;
-    struct base_list ready; /**< calls whose handlers wait until earlier long answers have left */
+    struct base_list adrift; /**< unanswered calls whose connections are gone */
+    struct base_list ready;  /**< calls whose handlers wait until earlier long answers have left */
     struct snapi_work ready_work;
     uint32_t n_calls;                 /**< unanswered */
     struct snap_server_call **by_id;  /**< [n_buckets], chained by hash_next */
@@ -118,10 +118,9 @@ struct snap_server_call {
     struct snapi_server_conn *conn; /**< NULL: gone */
     const struct snap_method *method;
     struct snapi_handler *handler;
-    ProtobufCMessage *request;  /**< NULL: the handler has it */
-    struct base_list link;      /**< of the server */
-    struct base_list ready;     /**< in server->ready, or conn->early */
-    struct base_list conn_link; /**< of the connection */
+    ProtobufCMessage *request; /**< NULL: the handler has it */
+    struct base_list link;     /**< of its connection, or in server->adrift */
+    struct base_list ready;    /**< in server->ready, or conn->early */
     struct snap_server_call *hash_next;
     struct snap_server_call **hash_at; /**< what points to it in its chain */
     uint64_t id;
