@@ -96,6 +96,8 @@ static void add_started(struct snap_loop *loop)
 uint32_t snapi_iterate(struct snap_loop *loop, bool looks_at_fds)
 {
     (void)snapi_loop_now(loop); /* who has entered to wait may have read it a moment ago */
+    const struct snap_loop *outer = snapi_iterated; /* a callback of one loop may drive another */
+    snapi_iterated = loop;
     loop->head.is_iterating = true;
     add_started(loop);
     uint32_t n = snapi_owner_run_submitted(loop);
@@ -109,6 +111,7 @@ uint32_t snapi_iterate(struct snap_loop *loop, bool looks_at_fds)
     n += base_wheel_run(&loop->wheel, loop->head.now_ns, TIMER_BUDGET);
     n += run_deferred(loop);
     loop->head.is_iterating = false;
+    snapi_iterated = outer;
     for (uint32_t i = 0; n > 0 && i < SNAPI_TRANSPORTS_MAX; i++) {
         if (loop->transports[i] != NULL) {
             loop->transports[i]->ops->flush(loop->transports[i]);

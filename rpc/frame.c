@@ -2,7 +2,6 @@
 #include "rpc/frame.h"
 
 #include "base/compiler.h"
-#include "base/endian.h"
 
 #include <snaprpc/status.h>
 

@@ -128,6 +128,16 @@ static inline uint8_t *snapi_frame_put_payload(const struct snapi_frame *frame, 
     return body;
 }
 
+/** Writes the head of the answer that nearly every call has, a RESPONSE that is OK and has no text, as
+ * snapi_frame_put() does, and returns where its body goes: SNAPI_FRAME_HEAD_MAX bytes on. */
+static inline uint8_t *snapi_frame_put_ok(uint8_t *out, uint64_t id)
+{
+    base_store_u64(out, SNAPI_RESPONSE);
+    base_store_u64(out + 8, id);
+    base_store_u64(out + 16, 0);
+    return out + SNAPI_FRAME_HEAD_MAX;
+}
+
 /** "REQUEST"; "?" for an unknown one. */
 const char *snapi_frame_type_name(uint8_t type);
 

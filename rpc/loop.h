@@ -89,6 +89,17 @@ static inline bool snapi_loop_is_iterating(const struct snap_loop *loop)
     return snapi_loop_head(loop)->is_iterating;
 }
 
+/** The loop whose iteration this thread is in; NULL: none. */
+extern _Thread_local const struct snap_loop *snapi_iterated
+    __attribute__((tls_model("initial-exec")));
+
+/** The same as snapi_loop_in_callback() of a loop that may be gone: it is not looked at. Where this is
+ * true nobody else owns it, and it stays. */
+static inline bool snapi_loop_is_here(const struct snap_loop *loop)
+{
+    return snapi_iterated == loop;
+}
+
 /** Whether this thread is within an iteration, that is in a callback or handler: waiting here would
  * be waiting for itself. */
 static inline bool snapi_loop_in_callback(const struct snap_loop *loop)

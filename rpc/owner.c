@@ -29,6 +29,7 @@ _Static_assert(offsetof(struct snap_loop, head) == 0, "as snapi_loop_head() has 
 
 _Atomic uint32_t snapi_fork_count;
 _Thread_local uint32_t snapi_tid __attribute__((tls_model("initial-exec")));
+_Thread_local const struct snap_loop *snapi_iterated __attribute__((tls_model("initial-exec")));
 
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -36,6 +37,7 @@ static void on_fork_in_child(void)
 {
     atomic_fetch_add_explicit(&snapi_fork_count, 1, memory_order_relaxed);
     snapi_tid = 0;
+    snapi_iterated = NULL;
 }
 
 static void watch_forks(void)

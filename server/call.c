@@ -138,9 +138,8 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct snapi_server_con
 
 /* ---- request ---- */
 
-static void answer_submitted(struct snap_loop *loop, struct snapi_work *work);
-
-/* PR-11. All of it is set here, but for request, method, handler, and what says where it is linked. */
+/* PR-11. All of it is set here, but for request, method, handler, what says where it is linked, and what
+ * only an answer from another thread needs. */
 static struct snap_server_call *make_call(struct snapi_server_conn *conn,
                                           const struct snapi_frame *frame)
 {
@@ -156,6 +155,7 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     }
     call->arena = arena;
     call->server = server;
+    call->loop = server->loop;
     call->conn = conn;
     call->id = frame->id;
     call->transport = conn->kind;
@@ -167,10 +167,6 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     }
     atomic_init(&call->state, SNAPI_CALL_LIVE);
     atomic_init(&call->is_cancelled, 0);
-    snapi_work_init(&call->work, answer_submitted);
-    base_list_init(&call->ready);
-    call->reply.data = NULL;
-    call->reply.len = 0;
     memcpy(call->peer, conn->peer, sizeof(call->peer));
     return call;
 }
@@ -420,7 +416,9 @@ static bool orphan(struct snap_server_call *call, const struct snap_status *stat
         call->conn = NULL;
     }
     base_list_del(&call->link);
-    base_list_del(&call->ready);
+    if (is_new) {
+        base_list_del(&call->ready);
+    }
     /* R1: pairs with A1 in answer(): after this the call is the application's alone. */
     if (atomic_compare_exchange_strong_explicit(&call->state, &live, SNAPI_CALL_ORPHANED,
                                                 memory_order_acq_rel, memory_order_acquire)) {
@@ -453,14 +451,19 @@ void snapi_server_orphan_calls(struct snap_server *server)
 
 /* ---- answer ---- */
 
+static bool may_send(const struct snap_server_call *call)
+{
+    return is_read(call) && !call->conn->is_closing;
+}
+
 static void answer_as_owner(struct snap_server_call *call, struct snapi_outgoing *out)
 {
     struct snap_server *server = call->server;
     struct snapi_server_conn *conn = call->conn;
-    bool may_send = is_read(call) && !conn->is_closing;
+    bool sends = may_send(call);
     call->handler->reply_bytes = out->frame.body_len;
     end_call(call);
-    if (may_send) {
+    if (sends) {
         out->arena = call->arena;
         (void)snapi_server_send(conn, out);
     } else {
@@ -476,10 +479,10 @@ static void answer_submitted(struct snap_loop *loop, struct snapi_work *work)
     struct snap_server *server = call->server;
     struct snapi_server_conn *conn = call->conn;
     const uint8_t *data = call->reply.data;
-    bool may_send = is_read(call) && !conn->is_closing && data != NULL;
+    bool sends = may_send(call) && data != NULL;
     call->handler->reply_bytes = call->reply.len;
     end_call(call);
-    if (may_send) {
+    if (sends) {
         snapi_server_send_packed(conn, data, call->reply.len, call->arena);
     } else {
         snapi_arena_give_owned(call->arena);
@@ -490,6 +493,8 @@ static void answer_submitted(struct snap_loop *loop, struct snapi_work *work)
 /* Packs on the thread that answers, into the call's own arena. */
 static void pack_reply(struct snap_server_call *call, const struct snapi_outgoing *out)
 {
+    call->reply.data = NULL;
+    call->reply.len = 0;
     if (atomic_load_explicit(&call->is_cancelled, memory_order_relaxed) != 0) {
         return;
     }
@@ -523,6 +528,7 @@ static void answer(struct snap_server_call *call, struct snapi_outgoing *out)
         return;
     }
     pack_reply(call, out);
+    snapi_work_init(&call->work, answer_submitted);
     snapi_loop_submit(loop, &call->work);
 }
 
@@ -545,6 +551,31 @@ void snap_server_fail(struct snap_server_call *call, enum snap_code code, const 
     answer_status(call, &status);
 }
 
+/* Whether the answer comes from a callback of the server's own loop: then nobody else can own that, so
+ * a plain look at the state does, and the server is there when the call is LIVE. */
+static bool is_answered_here(const struct snap_server_call *call)
+{
+    return snapi_loop_is_here(call->loop) &&
+           atomic_load_explicit(&call->state, memory_order_relaxed) == SNAPI_CALL_LIVE;
+}
+
+/* answer(), answer_as_owner() where a handler answers at once, shortly: with none of what they ask. */
+static void reply_here(struct snap_server_call *call, const uint8_t *body, size_t len)
+{
+    struct snap_server *server = call->server;
+    struct snapi_server_conn *conn = call->conn;
+    bool sends = may_send(call);
+    atomic_store_explicit(&call->state, SNAPI_CALL_ANSWERING, memory_order_relaxed);
+    call->handler->reply_bytes = len;
+    end_call(call);
+    if (BASE_LIKELY(sends)) {
+        (void)snapi_server_send_ok(conn, call->id, body, len, call->arena);
+    } else {
+        snapi_arena_give_owned(call->arena);
+    }
+    snapi_server_step(server);
+}
+
 void snap_server_reply(struct snap_server_call *call, const ProtobufCMessage *response)
 {
     const struct snap_method *method = call->method;
@@ -556,6 +587,10 @@ void snap_server_reply(struct snap_server_call *call, const ProtobufCMessage *re
     }
     uint8_t small[SMALL_REPLY_BYTES];
     size_t len = snapi_message_try_pack(response, small, sizeof(small));
+    if (BASE_LIKELY(len <= sizeof(small) && len <= call->max_reply && is_answered_here(call))) {
+        reply_here(call, small, len);
+        return;
+    }
     struct snapi_outgoing out = {.message = len <= sizeof(small) ? NULL : response,
                                  .frame.body = small,
                                  .frame.body_len = len};

@@ -106,6 +106,25 @@ bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoi
     return true;
 }
 
+bool snapi_server_send_ok(struct snapi_server_conn *conn, uint64_t id, const uint8_t *body,
+                          size_t len, struct snapi_arena *arena)
+{
+    const struct snapi_transport_ops *ops = conn->conn->ops;
+    struct snapi_tx tx;
+    if (BASE_UNLIKELY(conn->pending_bytes != 0 ||
+                      ops->begin(conn->conn, SNAPI_FRAME_HEAD_MAX + len, &tx) != BASE_OK)) {
+        const struct snapi_outgoing out = {
+            .frame = {.type = SNAPI_RESPONSE, .id = id, .body = body, .body_len = len},
+            .arena = arena,
+        };
+        return snapi_server_send(conn, &out);
+    }
+    base_copy(snapi_frame_put_ok(tx.data, id), body, len);
+    ops->send(conn->conn, &tx, 0);
+    snapi_arena_give_owned(arena);
+    return true;
+}
+
 void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *data, size_t len,
                               struct snapi_arena *arena)
 {

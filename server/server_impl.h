@@ -115,12 +115,13 @@ enum snapi_call_state {
 struct snap_server_call {
     struct snapi_arena *arena;
     struct snap_server *server;     /**< not to be touched when ORPHANED */
+    const struct snap_loop *loop;   /**< the server's; for snapi_loop_is_here() */
     struct snapi_server_conn *conn; /**< NULL: gone */
     const struct snap_method *method;
     struct snapi_handler *handler;
     ProtobufCMessage *request; /**< NULL: the handler has it */
     struct base_list link;     /**< of its connection, or in server->adrift */
-    struct base_list ready;    /**< in server->ready, or conn->early */
+    struct base_list ready;    /**< while there is a request: in server->ready, or conn->early */
     struct snap_server_call *hash_next;
     struct snap_server_call **hash_at; /**< what points to it in its chain */
     uint64_t id;
@@ -129,7 +130,9 @@ struct snap_server_call {
     enum snap_transport transport;
     _Atomic uint32_t state;        /**< enum snapi_call_state */
     _Atomic uint32_t is_cancelled; /**< nobody will read the answer */
-    struct snapi_work work;        /**< brings `reply` to the owner */
+
+    /* Of an answer from another thread; unset before. */
+    struct snapi_work work; /**< brings `reply` to the owner */
 
     struct {
         uint8_t *data; /**< a frame, in the arena; NULL: out of memory */
@@ -155,6 +158,10 @@ void snapi_server_fill(uint8_t *to, const struct snapi_outgoing *out);
 
 /** Sends, or keeps until there is room. False: it has aborted the connection, which is freed. */
 bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoing *out);
+
+/** The same for an OK answer of `len` bytes, which lie at `body` and are no part of the arena. */
+bool snapi_server_send_ok(struct snapi_server_conn *conn, uint64_t id, const uint8_t *body,
+                          size_t len, struct snapi_arena *arena);
 
 /** A whole frame that was packed elsewhere, in `arena`. */
 void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *data, size_t len,

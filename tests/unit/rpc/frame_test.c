@@ -90,6 +90,20 @@ static void what_is_put_is_parsed_back(void **state)
     }
 }
 
+static void the_head_of_an_ok_answer_is_what_put_writes(void **state)
+{
+    (void)state;
+    const uint64_t ids[] = {1, UINT64_C(0x0102030405060708), UINT64_MAX};
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        const struct snapi_frame frame = {.type = SNAPI_RESPONSE, .id = ids[i]};
+        uint8_t head[SNAPI_FRAME_HEAD_MAX];
+        memset(head, 0xff, sizeof(head));
+        assert_ptr_equal(snapi_frame_put_ok(head, ids[i]), head + sizeof(head));
+        assert_int_equal(put(&frame), sizeof(head));
+        assert_memory_equal(out, head, sizeof(head));
+    }
+}
+
 static void a_body_is_aligned_in_its_frame(void **state)
 {
     (void)state;
@@ -322,6 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_put_is_parsed_back),
+        cmocka_unit_test(the_head_of_an_ok_answer_is_what_put_writes),
         cmocka_unit_test(a_body_is_aligned_in_its_frame),
         cmocka_unit_test(a_frame_cut_before_its_body_is_refused),
         cmocka_unit_test(unknown_types_are_refused),

@@ -351,6 +351,54 @@ static void answers_may_come_from_any_thread(void **state)
     host.n_held = 0;
 }
 
+struct from_other_loop {
+    struct snapi_work work;
+    struct snap_server_call *call;
+};
+
+static void answer_from_other_loop(struct snap_loop *loop, struct snapi_work *work)
+{
+    (void)loop;
+    (void)answer_held(base_container_of(work, struct from_other_loop, work)->call);
+}
+
+static void defer_answer(struct snap_loop *loop, void *arg)
+{
+    struct from_other_loop *from = arg;
+    snapi_work_init(&from->work, answer_from_other_loop);
+    snapi_loop_defer(loop, &from->work);
+}
+
+static void answer_in(struct snap_loop *loop, struct snap_server_call *call)
+{
+    struct from_other_loop from = {.call = call};
+    snapi_loop_exec(loop, defer_answer, &from);
+    while (from.work.is_deferred) {
+        (void)snap_loop_poll(loop, 0);
+    }
+}
+
+/* The thread is in an iteration, but of a loop that says nothing of the call's own. */
+static void an_answer_may_come_from_a_callback_of_another_loop(void **state)
+{
+    (void)state;
+    struct snap_loop *other = NULL;
+    struct snap_status status = snapi_loop_create(NULL, fake_transports, &other);
+    assert_true(snap_ok(&status));
+    scripted_call(&client, "Hold", 1, "");
+    scripted_call(&client, "Hold", 2, "");
+    host_settle(&host);
+    assert_int_equal(host.n_held, 2);
+    answer_in(other, host.held[0]);
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 1)->frame.code, SNAP_OK);
+    scripted_close(&client, &host);
+    snap_loop_destroy(host.loop);
+    answer_in(other, host.held[1]); /* of a loop that is gone: it only frees the call */
+    host.n_held = 0;
+    host.loop = other; /* teardown destroys it */
+}
+
 /* ---- back-pressure ---- */
 
 static void answers_wait_for_room_and_none_is_lost(void **state)
@@ -923,6 +971,7 @@ int main(void)
         CASE(a_call_outlives_its_connection),
         CASE(two_connections_may_use_the_same_numbers),
         CASE(answers_may_come_from_any_thread),
+        CASE(an_answer_may_come_from_a_callback_of_another_loop),
         CASE(answers_wait_for_room_and_none_is_lost),
         CASE(a_client_that_never_reads_is_dropped),
         CASE(a_malformed_frame_ends_only_its_connection),
