@@ -34,7 +34,7 @@ static uint64_t tick_of(const struct base_wheel *wheel, uint64_t deadline_ns)
 }
 
 /* Appends an unlinked timer to a queue that ends before it; false when there is none. */
-static bool enqueue(struct base_wheel *wheel, struct base_timer *timer)
+static inline bool enqueue(struct base_wheel *wheel, struct base_timer *timer)
 {
     for (uint32_t i = 0; i < BASE_WHEEL_QUEUES; i++) {
         struct base_list *queue = &wheel->queues[i];
@@ -82,14 +82,38 @@ void base_wheel_unhang(struct base_wheel *wheel, struct base_timer *timer)
     }
 }
 
-void base_wheel_add(struct base_wheel *wheel, struct base_timer *timer, uint64_t deadline_ns)
+/* An unlinked one, whose deadline is set. */
+static inline void add_unlinked(struct base_wheel *wheel, struct base_timer *timer)
 {
-    base_wheel_del(wheel, timer);
-    timer->deadline_ns = deadline_ns;
     wheel->n_timers++;
     if (!enqueue(wheel, timer)) {
         place(wheel, timer);
     }
+}
+
+void base_wheel_add(struct base_wheel *wheel, struct base_timer *timer, uint64_t deadline_ns)
+{
+    base_wheel_del(wheel, timer);
+    timer->deadline_ns = deadline_ns;
+    add_unlinked(wheel, timer);
+}
+
+void base_wheel_add_held(struct base_wheel *wheel, struct base_list *held, uint64_t now_ns)
+{
+    const struct base_timer *before = NULL; /* the one added before, where it ends a queue */
+    base_list_foreach_safe (it, held) {
+        struct base_timer *timer = base_list_entry(it, struct base_timer, link);
+        timer->deadline_ns = base_add_sat_u64(now_ns, timer->deadline_ns);
+        if (before != NULL && before->deadline_ns <= timer->deadline_ns) {
+            wheel->n_timers++;
+            timer->place = BASE_TIMER_QUEUED;
+            base_list_insert_before(before->link.next, &timer->link);
+        } else {
+            add_unlinked(wheel, timer);
+        }
+        before = timer->place == BASE_TIMER_QUEUED ? timer : NULL;
+    }
+    base_list_init(held);
 }
 
 /* First tick of the next slot that has timers, and that slot's level; false when the wheel is empty.

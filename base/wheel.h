@@ -93,6 +93,10 @@ static inline bool base_timer_is_armed(const struct base_timer *timer)
 /** Arms; an armed timer is moved. A deadline in the past fires at the next advance. */
 void base_wheel_add(struct base_wheel *wheel, struct base_timer *timer, uint64_t deadline_ns);
 
+/** Adds all timers of a list made with base_timer_hold(), each `deadline_ns` after `now_ns`; the list is
+ *  empty afterwards. */
+void base_wheel_add_held(struct base_wheel *wheel, struct base_list *held, uint64_t now_ns);
+
 /** Disarms; does nothing to an idle timer. */
 static inline void base_wheel_del(struct base_wheel *wheel, struct base_timer *timer);
 

@@ -82,24 +82,13 @@ static uint32_t run_deferred(struct snap_loop *loop)
     return n;
 }
 
-/* snapi_loop_timer_start(): the clock was read since. */
-static void add_started(struct snap_loop *loop)
-{
-    struct base_list *link;
-    while ((link = base_list_first(&loop->starting)) != NULL) {
-        struct base_timer *timer = base_list_entry(link, struct base_timer, link);
-        base_wheel_add(&loop->wheel, timer,
-                       base_add_sat_u64(loop->head.now_ns, timer->deadline_ns));
-    }
-}
-
 uint32_t snapi_iterate(struct snap_loop *loop, bool looks_at_fds)
 {
     (void)snapi_loop_now(loop); /* who has entered to wait may have read it a moment ago */
     const struct snap_loop *outer = snapi_iterated; /* a callback of one loop may drive another */
     snapi_iterated = loop;
     loop->head.is_iterating = true;
-    add_started(loop);
+    base_wheel_add_held(&loop->wheel, &loop->head.starting, loop->head.now_ns);
     uint32_t n = snapi_owner_run_submitted(loop);
     n += look_at_fds(loop, looks_at_fds);
     for (uint32_t i = 0; i < SNAPI_TRANSPORTS_MAX; i++) {
@@ -241,11 +230,11 @@ void snapi_drive(struct snap_loop *loop, struct snapi_drive *drive)
         if (n > 0) {
             spin_paid(&loop->spin);
         }
-        bool has_started = !base_list_is_empty(&loop->starting);
+        bool has_started = !base_list_is_empty(&loop->head.starting);
         if (is_over(loop, drive)) {
             if (has_started) {
                 (void)snapi_loop_read_clock(loop);
-                add_started(loop);
+                base_wheel_add_held(&loop->wheel, &loop->head.starting, loop->head.now_ns);
             }
             return;
         }

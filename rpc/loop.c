@@ -164,7 +164,8 @@ struct snap_status snapi_loop_create(const struct snap_loop_options *options,
     made->spin.score = 4;
     base_mpsc_init(&made->submissions);
     base_list_init(&made->followers);
-    base_list_init(&made->starting);
+    base_list_init(&made->head.starting);
+    made->head.wheel = &made->wheel;
     base_list_init(&made->deferred);
     base_list_init(&made->members);
     base_wheel_init(&made->wheel, base_clock_now_ns(), TIMER_GRANULARITY_NS);
@@ -219,26 +220,6 @@ void snap_loop_destroy(struct snap_loop *loop)
     }
     (void)snapi_owner_run_submitted(loop);
     close_parts(loop);
-}
-
-void snapi_loop_timer_add(struct snap_loop *loop, struct base_timer *timer, uint64_t deadline_ns)
-{
-    base_wheel_add(&loop->wheel, timer, deadline_ns);
-}
-
-void snapi_loop_timer_start(struct snap_loop *loop, struct base_timer *timer, uint64_t after_ns)
-{
-    if (loop->head.is_iterating) {
-        timer->deadline_ns = after_ns;
-        base_timer_hold(timer, &loop->starting);
-    } else {
-        base_wheel_add(&loop->wheel, timer, base_add_sat_u64(snapi_loop_now(loop), after_ns));
-    }
-}
-
-void snapi_loop_timer_del(struct snap_loop *loop, struct base_timer *timer)
-{
-    base_wheel_del(&loop->wheel, timer);
 }
 
 static const struct snapi_transport_ops *find_ops(const struct snap_loop *loop, const char *name)

@@ -11,6 +11,7 @@
 
 #include <snaprpc/loop.h>
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -41,7 +42,12 @@ struct snapi_loop_head {
     uint32_t fork_generation;
     size_t max_message_bytes;
     struct snapi_arena_pool *arenas;
+    struct base_wheel *wheel;
+    struct base_list starting; /**< timers of snapi_loop_timer_start(): added in the next turn */
 };
+
+static_assert(sizeof(struct snapi_loop_head) == (size_t)2 * BASE_CACHE_LINE,
+              "one line of the owner's");
 
 static inline const struct snapi_loop_head *snapi_loop_head(const struct snap_loop *loop)
 {
@@ -197,17 +203,34 @@ static inline uint64_t snapi_loop_now(struct snap_loop *loop)
 }
 
 /** Arms (or moves) a timer made by base_timer_init(); fn runs within an iteration. Owner. */
-void snapi_loop_timer_add(struct snap_loop *loop, struct base_timer *timer, uint64_t deadline_ns);
+static inline void snapi_loop_timer_add(struct snap_loop *loop, struct base_timer *timer,
+                                        uint64_t deadline_ns)
+{
+    base_wheel_add(snapi_loop_head(loop)->wheel, timer, deadline_ns);
+}
 
 /**
  * Arms an idle timer, `after_ns` from now, without a look at the clock. Within an iteration the time
  * counts from its end: a callback may have run for long since the clock was read, and nobody is to be
  * told of a timeout that has not passed; nor can anybody be told before that. Owner.
  */
-void snapi_loop_timer_start(struct snap_loop *loop, struct base_timer *timer, uint64_t after_ns);
+static inline void snapi_loop_timer_start(struct snap_loop *loop, struct base_timer *timer,
+                                          uint64_t after_ns)
+{
+    struct snapi_loop_head *head = (struct snapi_loop_head *)(void *)loop;
+    if (head->is_iterating) {
+        timer->deadline_ns = after_ns;
+        base_timer_hold(timer, &head->starting);
+    } else {
+        base_wheel_add(head->wheel, timer, base_add_sat_u64(snapi_loop_now(loop), after_ns));
+    }
+}
 
 /** Owner. Idle timers are fine. */
-void snapi_loop_timer_del(struct snap_loop *loop, struct base_timer *timer);
+static inline void snapi_loop_timer_del(struct snap_loop *loop, struct base_timer *timer)
+{
+    base_wheel_del(snapi_loop_head(loop)->wheel, timer);
+}
 
 /* ---- waiting ---- */
 

@@ -70,7 +70,6 @@ struct snap_loop {
     struct snapi_source wake_source;
     struct snapi_source timer_source; /**< fd -1 until snap_loop_fd() */
     uint64_t timerfd_ns;              /**< what the timerfd is set to; UINT64_MAX: off */
-    struct base_list starting; /**< timers of snapi_loop_timer_start(): added in the next turn */
     struct base_list deferred;
     struct snapi_shared client;
     struct base_list members;

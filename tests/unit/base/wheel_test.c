@@ -293,6 +293,32 @@ static void a_held_timer_waits_until_it_is_added(void **state)
     assert_int_equal(fire_all(10), 1);
 }
 
+static void held_timers_count_from_when_they_are_added_in_any_order(void **state)
+{
+    (void)state;
+    static const uint64_t after[] = {20, 20, 10, 30, 30, 5, 4, 3, 2, 40, UINT64_MAX};
+    struct base_timer timers[BASE_ARRAY_LEN(after)] = {0};
+    struct base_list held;
+    base_list_init(&held);
+    base_wheel_init(&wheel, 0, 1);
+    for (size_t i = 0; i < BASE_ARRAY_LEN(after); i++) {
+        base_timer_hold(&timers[i], &held);
+        timers[i].deadline_ns = after[i];
+    }
+    base_wheel_add_held(&wheel, &held, 1000);
+    assert_true(base_list_is_empty(&held));
+    assert_int_equal(wheel.n_timers, BASE_ARRAY_LEN(after));
+    for (uint64_t now_ns = 1001; now_ns <= 1040; now_ns++) {
+        uint32_t n_due = 0;
+        for (size_t i = 0; i < BASE_ARRAY_LEN(after); i++) {
+            n_due += base_add_sat_u64(1000, after[i]) == now_ns;
+        }
+        assert_int_equal(fire_all(now_ns), n_due);
+    }
+    assert_int_equal(timers[BASE_ARRAY_LEN(after) - 1].deadline_ns, UINT64_MAX);
+    assert_int_equal(wheel.n_timers, 1);
+}
+
 static void a_timer_added_behind_the_clock_fires_whatever_the_time(void **state)
 {
     (void)state;
@@ -479,6 +505,7 @@ int main(void)
         cmocka_unit_test(mixed_timeouts_fire_in_order),
         cmocka_unit_test(a_far_deadline_before_them_holds_nobody_up),
         cmocka_unit_test(a_held_timer_waits_until_it_is_added),
+        cmocka_unit_test(held_timers_count_from_when_they_are_added_in_any_order),
         cmocka_unit_test(a_timer_added_behind_the_clock_fires_whatever_the_time),
         cmocka_unit_test(time_that_goes_back_half_way_down_a_slot_is_ignored),
         cmocka_unit_test(a_callback_may_rearm_its_timer),
