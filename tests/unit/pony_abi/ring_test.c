@@ -93,6 +93,26 @@ static void a_full_command_queue_says_again_until_one_is_taken(void **state)
     assert_int_equal(put(p, SLOTS + 1), BASE_AGAIN);
 }
 
+static void commands_may_be_written_in_their_slots_while_there_is_room(void **state)
+{
+    struct pair *p = *state;
+    struct shm_command out[SLOTS];
+    uint32_t n;
+    start_at(p, UINT32_MAX - 10);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        assert_true(shm_client_has_room(&p->client));
+        *shm_client_put_next(&p->client) = (struct shm_command){.opcode = SHM_OP_SEND, .tag = i};
+    }
+    assert_false(shm_client_has_room(&p->client));
+    (void)shm_client_publish(&p->client);
+    assert_int_equal(shm_engine_take(&p->engine, out, SLOTS, &n), BASE_OK);
+    assert_int_equal(n, SLOTS);
+    assert_int_equal(out[SLOTS - 1].tag, SLOTS - 1);
+    assert_false(shm_client_has_room(&p->client)); /* by the last look */
+    assert_int_equal(shm_client_room(&p->client, &n), BASE_OK);
+    assert_true(shm_client_has_room(&p->client));
+}
+
 static void a_command_cursor_at_the_bound_is_taken_and_past_it_is_a_lie(void **state)
 {
     struct pair *p = *state;
@@ -382,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(commands_arrive_in_order_and_only_when_published),
         CASE(a_full_command_queue_says_again_until_one_is_taken),
+        CASE(commands_may_be_written_in_their_slots_while_there_is_room),
         CASE(a_command_cursor_at_the_bound_is_taken_and_past_it_is_a_lie),
         CASE(an_opcode_that_does_not_exist_is_a_lie),
         CASE(a_completion_cursor_at_the_bound_is_read_and_past_it_is_a_lie),

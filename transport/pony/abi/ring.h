@@ -112,6 +112,19 @@ BASE_MUST_USE static inline enum base_err shm_client_put(struct shm_client_end *
     return BASE_OK;
 }
 
+/** Whether there is room by the last value of snapd's cursor. */
+static inline bool shm_client_has_room(const struct shm_client_end *end)
+{
+    return end->cmd_tail - end->cmd_head != end->cmd_slots;
+}
+
+/** Puts a command whose slot the caller writes, all of it, before anything is published. There must be
+ *  room. */
+static inline struct shm_command *shm_client_put_next(struct shm_client_end *end)
+{
+    return &end->commands[end->cmd_tail++ & (end->cmd_slots - 1)];
+}
+
 /** Publishes what was put. True: the engine sleeps, ring its doorbell. */
 bool shm_client_publish(struct shm_client_end *end);
 

@@ -7,21 +7,23 @@ static struct pony_port_conn *conn_of(struct pony_port_entry *entry)
     return base_container_of(entry, struct pony_port_conn, entry);
 }
 
-static bool has_room(struct pony_port *port)
+/* Looks at the shared line. */
+__attribute__((noinline)) static bool look_for_room(struct pony_port *port)
 {
-    if (port->link != PONY_LINK_UP || port->is_lost) {
-        return false;
-    }
-    struct shm_client_end *end = &port->map.end;
-    if (end->cmd_slots != end->cmd_tail - end->cmd_head) {
-        return true; /* by what was seen last: no look at the shared line */
-    }
     uint32_t room;
-    if (shm_client_room(end, &room) != BASE_OK) {
+    if (shm_client_room(&port->map.end, &room) != BASE_OK) {
         pony_port_lose(port, true, "its command cursor lies");
         return false;
     }
     return room > 0;
+}
+
+static inline bool has_room(struct pony_port *port)
+{
+    if (port->link != PONY_LINK_UP || port->is_lost) {
+        return false;
+    }
+    return BASE_LIKELY(shm_client_has_room(&port->map.end)) || look_for_room(port);
 }
 
 static inline bool post(struct pony_port *port, const struct shm_command *command)
@@ -55,16 +57,17 @@ static void post_open(struct pony_port *port, struct pony_port_entry *entry)
     (void)post(port, &command);
 }
 
-static void post_message(struct pony_port *port, struct pony_port_message *m)
+/* There is room. */
+static inline void post_message(struct pony_port *port, struct pony_port_message *m)
 {
-    struct shm_command command = {
-        .opcode = SHM_OP_SEND,
-        .conn = m->conn->entry.number,
-        .tag = (uint64_t)base_pool_gen(m) << 32 | (uint64_t)base_pool_index(m),
-        .u.send = {.off = m->span.off, .len = m->len},
-    };
+    const uint32_t number = m->conn->entry.number;
+    const uint64_t tag = (uint64_t)base_pool_gen(m) << 32 | (uint64_t)base_pool_index(m);
+    const uint64_t off = m->span.off;
+    const uint32_t len = m->len;
     m->command = port->map.end.cmd_tail;
-    m->state = post(port, &command) ? PONY_MESSAGE_POSTED : PONY_MESSAGE_UNSENT;
+    m->state = PONY_MESSAGE_POSTED;
+    *shm_client_put_next(&port->map.end) = (struct shm_command){
+        .opcode = SHM_OP_SEND, .conn = number, .tag = tag, .u.send = {.off = off, .len = len}};
 }
 
 static void post_first_message(struct pony_port *port, struct pony_port_entry *entry)
@@ -179,13 +182,4 @@ void pony_port_number_give(struct pony_port *port, struct pony_port_entry *entry
         base_pool_give(&port->numbers, entry->number - 1);
     }
     entry->number = 0;
-}
-
-struct pony_port_entry *pony_port_find(struct pony_port *port, uint32_t number)
-{
-    if ((number & SHM_CONN_ACCEPTED) != 0) {
-        return pony_port_accepted_find(&port->accepted, number);
-    }
-    struct pony_port_entry **slot = number != 0 ? base_pool_at(&port->numbers, number - 1) : NULL;
-    return slot != NULL ? *slot : NULL;
 }

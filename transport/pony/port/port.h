@@ -271,7 +271,16 @@ BASE_MUST_USE enum base_err pony_port_number_take(struct pony_port *port,
                                                   struct pony_port_entry *entry);
 /** Takes its number away, whoever chose it. */
 void pony_port_number_give(struct pony_port *port, struct pony_port_entry *entry);
-struct pony_port_entry *pony_port_find(struct pony_port *port, uint32_t number);
+
+/** NULL: nothing has that number. */
+static inline struct pony_port_entry *pony_port_find(struct pony_port *port, uint32_t number)
+{
+    if ((number & SHM_CONN_ACCEPTED) != 0) {
+        return pony_port_accepted_find(&port->accepted, number);
+    }
+    struct pony_port_entry **slot = base_pool_at(&port->numbers, number - 1); /* of 0: beyond all */
+    return slot != NULL ? *slot : NULL;
+}
 
 /* ---- conn.c ---- */
 

@@ -118,14 +118,14 @@ static const char *on_received(struct pony_port *port, const struct shm_completi
 }
 
 /* The message with that tag, if it is at snapd. */
-static struct pony_port_message *find_posted(struct pony_port *port, uint64_t tag)
+static inline struct pony_port_message *find_posted(struct pony_port *port, uint64_t tag)
 {
     struct pony_port_message *m =
         base_pool_find(&port->messages, (uint32_t)tag, (uint32_t)(tag >> 32));
     return m != NULL && m->state == PONY_MESSAGE_POSTED ? m : NULL;
 }
 
-static void take_back(struct pony_port_message *m, bool is_unsent)
+static inline void take_back(struct pony_port_message *m, bool is_unsent)
 {
     struct pony_port_conn *conn = m->conn;
     if (is_unsent) {

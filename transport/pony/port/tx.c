@@ -10,16 +10,8 @@
 #include <sys/mman.h>
 
 enum {
-    NONE = UINT32_MAX,
-    SMALLEST = 64,
-    LARGEST = SMALLEST << (PONY_PORT_TX_CLASSES - 1),
     KEEP_PAGES = PONY_PORT_TX_KEEP_BYTES / PONY_PORT_PAGE_BYTES,
     TRIM_PAGES = PONY_PORT_TX_TRIM_BYTES / PONY_PORT_PAGE_BYTES
-};
-
-struct pony_port_tx_page {
-    uint64_t free_mask; /* bit per piece */
-    uint32_t prev, next;
 };
 
 /* NOLINTNEXTLINE(readability-non-const-parameter): whoever takes a piece writes through it */
@@ -29,7 +21,7 @@ enum base_err pony_port_tx_init(struct pony_port_tx *tx, uint8_t *base, uint64_t
     uint64_t n_pages = bytes / PONY_PORT_PAGE_BYTES;
     BASE_ENSURE(n_pages > 0 && n_pages <= INT32_MAX, BASE_E_INVALID);
     for (int i = 0; i < PONY_PORT_TX_CLASSES; i++) {
-        tx->partial[i] = (uint32_t)NONE;
+        tx->partial[i] = PONY_PORT_TX_NO_PAGE;
     }
     BASE_TRY(base_pages_init(&tx->pages, (uint32_t)n_pages));
     tx->slabs = calloc(n_pages, sizeof(*tx->slabs));
@@ -47,18 +39,12 @@ void pony_port_tx_fini(struct pony_port_tx *tx)
     *tx = (struct pony_port_tx){0};
 }
 
-static uint64_t all_free(uint8_t class_idx)
-{
-    uint32_t n = PONY_PORT_PAGE_BYTES / SMALLEST >> class_idx;
-    return n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
-}
-
 static void link_page(struct pony_port_tx *tx, uint8_t class_idx, uint32_t page)
 {
     uint32_t head = tx->partial[class_idx];
-    tx->slabs[page].prev = (uint32_t)NONE;
+    tx->slabs[page].prev = PONY_PORT_TX_NO_PAGE;
     tx->slabs[page].next = head;
-    if (head != (uint32_t)NONE) {
+    if (head != PONY_PORT_TX_NO_PAGE) {
         tx->slabs[head].prev = page;
     }
     tx->partial[class_idx] = page;
@@ -67,12 +53,12 @@ static void link_page(struct pony_port_tx *tx, uint8_t class_idx, uint32_t page)
 static void unlink_page(struct pony_port_tx *tx, uint8_t class_idx, uint32_t page)
 {
     struct pony_port_tx_page *slab = &tx->slabs[page];
-    if (slab->prev != (uint32_t)NONE) {
+    if (slab->prev != PONY_PORT_TX_NO_PAGE) {
         tx->slabs[slab->prev].next = slab->next;
     } else {
         tx->partial[class_idx] = slab->next;
     }
-    if (slab->next != (uint32_t)NONE) {
+    if (slab->next != PONY_PORT_TX_NO_PAGE) {
         tx->slabs[slab->next].prev = slab->prev;
     }
 }
@@ -81,11 +67,11 @@ static enum base_err take_small(struct pony_port_tx *tx, uint8_t class_idx,
                                 struct pony_port_span *span)
 {
     uint32_t page = tx->partial[class_idx];
-    if (page == (uint32_t)NONE) {
+    if (page == PONY_PORT_TX_NO_PAGE) {
         int64_t taken = base_pages_take(&tx->pages, 1);
         BASE_ENSURE(taken >= 0, BASE_AGAIN);
         page = (uint32_t)taken;
-        tx->slabs[page].free_mask = all_free(class_idx);
+        tx->slabs[page].free_mask = pony_port_tx_all_free(class_idx);
         link_page(tx, class_idx, page);
     }
     struct pony_port_tx_page *slab = &tx->slabs[page];
@@ -94,7 +80,8 @@ static enum base_err take_small(struct pony_port_tx *tx, uint8_t class_idx,
     if (slab->free_mask == 0) {
         unlink_page(tx, class_idx, page);
     }
-    span->off = (uint64_t)page * PONY_PORT_PAGE_BYTES + ((uint64_t)piece * SMALLEST << class_idx);
+    span->off = (uint64_t)page * PONY_PORT_PAGE_BYTES +
+                ((uint64_t)piece * PONY_PORT_TX_SMALLEST << class_idx);
     span->class_idx = class_idx;
     return BASE_OK;
 }
@@ -112,7 +99,8 @@ static void give_pages(struct pony_port_tx *tx, uint32_t page, uint32_t n)
 static void give_small(struct pony_port_tx *tx, const struct pony_port_span *span)
 {
     uint32_t page = (uint32_t)(span->off / PONY_PORT_PAGE_BYTES);
-    uint32_t piece = (uint32_t)(span->off % PONY_PORT_PAGE_BYTES / SMALLEST) >> span->class_idx;
+    uint32_t piece =
+        (uint32_t)(span->off % PONY_PORT_PAGE_BYTES / PONY_PORT_TX_SMALLEST) >> span->class_idx;
     struct pony_port_tx_page *slab = &tx->slabs[page];
     uint64_t bit = UINT64_C(1) << piece;
     base_assert((slab->free_mask & bit) == 0);
@@ -122,8 +110,8 @@ static void give_small(struct pony_port_tx *tx, const struct pony_port_span *spa
     slab->free_mask |= bit;
     /* The last slab of its class is kept, so that one message at a time does not take and give a
      * page each time. */
-    bool is_only = (slab->prev & slab->next) == (uint32_t)NONE;
-    if (!is_only && slab->free_mask == all_free(span->class_idx)) {
+    bool is_only = (slab->prev & slab->next) == PONY_PORT_TX_NO_PAGE;
+    if (!is_only && slab->free_mask == pony_port_tx_all_free(span->class_idx)) {
         unlink_page(tx, span->class_idx, page);
         give_pages(tx, page, 1);
     }
@@ -135,7 +123,8 @@ static bool give_kept_slabs(struct pony_port_tx *tx)
     bool given = false;
     for (unsigned c = 0; c < PONY_PORT_TX_CLASSES; c++) {
         uint32_t page = tx->partial[c];
-        if (page != (uint32_t)NONE && tx->slabs[page].free_mask == all_free((uint8_t)c)) {
+        if (page != PONY_PORT_TX_NO_PAGE &&
+            tx->slabs[page].free_mask == pony_port_tx_all_free((uint8_t)c)) {
             unlink_page(tx, (uint8_t)c, page);
             give_pages(tx, page, 1);
             given = true;
@@ -159,21 +148,20 @@ static enum base_err take_run(struct pony_port_tx *tx, size_t len, struct pony_p
     return BASE_OK;
 }
 
-enum base_err pony_port_tx_take(struct pony_port_tx *tx, size_t len, struct pony_port_span *span)
+enum base_err pony_port_tx_take_other(struct pony_port_tx *tx, size_t len,
+                                      struct pony_port_span *span)
 {
     *span = (struct pony_port_span){.class_idx = PONY_PORT_TX_NOTHING};
     if (len == 0) {
         return BASE_OK;
     }
-    if (len > LARGEST) {
+    if (len > PONY_PORT_TX_LARGEST) {
         return take_run(tx, len, span);
     }
-    uint32_t n_smallest = (uint32_t)((len - 1) / SMALLEST); /* and one more */
-    uint8_t class_idx = n_smallest == 0 ? 0 : (uint8_t)(32 - __builtin_clz(n_smallest));
-    return take_small(tx, class_idx, span);
+    return take_small(tx, pony_port_tx_class(len), span);
 }
 
-void pony_port_tx_give(struct pony_port_tx *tx, const struct pony_port_span *span)
+void pony_port_tx_give_other(struct pony_port_tx *tx, const struct pony_port_span *span)
 {
     if (span->class_idx == PONY_PORT_TX_NOTHING) {
         return;

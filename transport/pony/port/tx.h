@@ -2,6 +2,8 @@
 #ifndef PONY_PORT_TX_H
 #define PONY_PORT_TX_H
 
+#include "base/assert.h"
+#include "base/compiler.h"
 #include "base/error.h"
 #include "base/pages.h"
 
@@ -23,7 +25,9 @@
  */
 enum {
     PONY_PORT_PAGE_BYTES = 4096,
-    PONY_PORT_TX_CLASSES = 6, /**< 64 << class bytes */
+    PONY_PORT_TX_SMALLEST = 64,
+    PONY_PORT_TX_CLASSES = 6, /**< PONY_PORT_TX_SMALLEST << class bytes */
+    PONY_PORT_TX_LARGEST = PONY_PORT_TX_SMALLEST << (PONY_PORT_TX_CLASSES - 1), /**< of a slab */
     PONY_PORT_TX_RUN = PONY_PORT_TX_CLASSES,
     PONY_PORT_TX_NOTHING, /**< a message of no bytes has no memory */
     PONY_PORT_TX_KEEP_BYTES = 16 << 20,
@@ -32,7 +36,13 @@ enum {
 
 #define PONY_PORT_TX_IDLE_NS UINT64_C(1000000000)
 
-struct pony_port_tx_page; /* private to tx.c */
+#define PONY_PORT_TX_NO_PAGE UINT32_MAX
+
+/** tx.c's, but for the inline functions below. */
+struct pony_port_tx_page {
+    uint64_t free_mask; /**< bit per piece */
+    uint32_t prev, next;
+};
 
 struct pony_port_tx {
     uint8_t *base;
@@ -56,10 +66,65 @@ BASE_MUST_USE enum base_err pony_port_tx_init(struct pony_port_tx *tx, uint8_t *
                                               uint64_t bytes);
 void pony_port_tx_fini(struct pony_port_tx *tx); /**< accepts a zeroed one */
 
+/** pony_port_tx_take() and give() where a slab is taken into use or out of it, or a run of pages. */
+BASE_MUST_USE enum base_err pony_port_tx_take_other(struct pony_port_tx *tx, size_t len,
+                                                    struct pony_port_span *span);
+void pony_port_tx_give_other(struct pony_port_tx *tx, const struct pony_port_span *span);
+
+/** The class of a piece of 1 to PONY_PORT_TX_LARGEST bytes. */
+static inline uint8_t pony_port_tx_class(size_t len)
+{
+    return (uint8_t)(58 - __builtin_clzll((len - 1) | (PONY_PORT_TX_SMALLEST - 1)));
+}
+
+/** The mask of a slab whose pieces are all free. */
+static inline uint64_t pony_port_tx_all_free(uint8_t class_idx)
+{
+    return UINT64_MAX >> (64 - (PONY_PORT_PAGE_BYTES / PONY_PORT_TX_SMALLEST >> class_idx));
+}
+
 /** Takes `len` bytes (0 is fine). BASE_AGAIN: not so much in a row is free now. */
-BASE_MUST_USE enum base_err pony_port_tx_take(struct pony_port_tx *tx, size_t len,
-                                              struct pony_port_span *span);
-void pony_port_tx_give(struct pony_port_tx *tx, const struct pony_port_span *span);
+BASE_MUST_USE static inline enum base_err pony_port_tx_take(struct pony_port_tx *tx, size_t len,
+                                                            struct pony_port_span *span)
+{
+    uint8_t class_idx = 0;
+    uint32_t page = PONY_PORT_TX_NO_PAGE;
+    if (len - 1 < PONY_PORT_TX_LARGEST) {
+        class_idx = pony_port_tx_class(len);
+        page = tx->partial[class_idx];
+    }
+    if (page == PONY_PORT_TX_NO_PAGE) {
+        return pony_port_tx_take_other(tx, len, span);
+    }
+    uint64_t mask = tx->slabs[page].free_mask;
+    uint64_t left = mask & (mask - 1);
+    if (left == 0) {
+        return pony_port_tx_take_other(tx, len, span);
+    }
+    tx->slabs[page].free_mask = left;
+    span->off = (uint64_t)page * PONY_PORT_PAGE_BYTES +
+                ((uint64_t)__builtin_ctzll(mask) * PONY_PORT_TX_SMALLEST << class_idx);
+    span->class_idx = class_idx;
+    return BASE_OK;
+}
+
+static inline void pony_port_tx_give(struct pony_port_tx *tx, const struct pony_port_span *span)
+{
+    uint8_t class_idx = span->class_idx;
+    if (class_idx >= PONY_PORT_TX_CLASSES) {
+        pony_port_tx_give_other(tx, span);
+        return;
+    }
+    struct pony_port_tx_page *slab = &tx->slabs[span->off / PONY_PORT_PAGE_BYTES];
+    uint64_t piece = span->off % PONY_PORT_PAGE_BYTES / PONY_PORT_TX_SMALLEST >> class_idx;
+    uint64_t mask = slab->free_mask | UINT64_C(1) << piece;
+    base_assert(mask != slab->free_mask);
+    if (slab->free_mask == 0 || mask == pony_port_tx_all_free(class_idx)) {
+        pony_port_tx_give_other(tx, span);
+    } else {
+        slab->free_mask = mask;
+    }
+}
 
 /** Gives memory that was not needed for a while back to the system, some of it. Call often, and at
  *  tx->trim_ns. */
