@@ -50,15 +50,22 @@ static inline void *base_arena_alloc(struct base_arena *arena, size_t size);
 /** base_arena_alloc() where the present chunk does not do. */
 void *base_arena_alloc_from_new(struct base_arena *arena, size_t size);
 
-static inline void *base_arena_alloc(struct base_arena *arena, size_t size)
+/** base_arena_alloc() from the present chunk. NULL: it does not do, or `size` is 0. */
+static inline void *base_arena_try_alloc(struct base_arena *arena, size_t size)
 {
     struct base_arena_chunk *chunk = arena->current;
     if (BASE_UNLIKELY(chunk == NULL || size - 1 >= chunk->capacity - chunk->used)) {
-        return base_arena_alloc_from_new(arena, size); /* a size of 0 goes there too */
+        return NULL;
     }
     void *piece = chunk->data + chunk->used;
     chunk->used += base_round_up_size(size, BASE_ARENA_ALIGN);
     return piece;
+}
+
+static inline void *base_arena_alloc(struct base_arena *arena, size_t size)
+{
+    void *piece = base_arena_try_alloc(arena, size);
+    return BASE_LIKELY(piece != NULL) ? piece : base_arena_alloc_from_new(arena, size);
 }
 
 /** Ends the life of all pieces; keeps the first chunk, unless one huge piece made it larger than

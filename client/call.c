@@ -288,7 +288,7 @@ static void let_wait(struct snapi_call *call, struct base_list *list)
     base_list_add_tail(list, &call->link);
 }
 
-void snapi_call_dispatch(struct snapi_call *call)
+static inline void dispatch(struct snapi_call *call)
 {
     struct snap_channel *channel = call->channel;
     struct snapi_path *path = snapi_channel_choose(channel, &call->why);
@@ -303,6 +303,11 @@ void snapi_call_dispatch(struct snapi_call *call)
     if (path->is_full || !base_list_is_empty(&path->blocked) || !snapi_call_send(call, path)) {
         let_wait(call, &path->blocked);
     }
+}
+
+void snapi_call_dispatch(struct snapi_call *call)
+{
+    dispatch(call);
 }
 
 void snapi_call_requeue(struct snapi_call *call, const uint8_t *data, size_t len)
@@ -411,7 +416,7 @@ void snapi_call_begin(struct snapi_call *call)
     } else if (call->body_len > snapi_loop_max_message(channel->loop)) {
         end_over_own_limit(call);
     } else if (call->body != NULL || !is_async || !call->is_idempotent || keep_body(call)) {
-        snapi_call_dispatch(call);
+        dispatch(call);
     }
     channel->is_beginning = false;
     if (is_async) {

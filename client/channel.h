@@ -83,6 +83,13 @@ struct snapi_channel_more {
     struct snapi_target target;
 };
 
+/** [SNAPI_PATH_PEER_MAX] who is at the other end of its connection, for snap_call_info. */
+static inline char *snapi_path_peer(const struct snapi_path *path)
+{
+    struct snap_channel *channel = path->channel;
+    return path->kind == SNAP_TRANSPORT_PONY ? channel->pony_peer : channel->more->tcp_peer;
+}
+
 /** Calls whose id ends in `idx`, below n_buckets. */
 static inline struct snapi_call **snapi_channel_bucket(struct snap_channel *channel, uint64_t idx)
 {

@@ -139,6 +139,39 @@ static void leave_peer(struct snapi_path *path, const char *why)
     conn->ops->close(conn, SNAPI_CLOSE_FLUSH); /* on_closed follows and cleans up */
 }
 
+static void on_answer(struct snapi_path *path, const struct snapi_frame *frame)
+{
+    struct snapi_call *call = snapi_call_find(path->channel, frame->id);
+    /* Not found: it ended before (deadline, cancel). Another kind: not what was asked. */
+    if (call != NULL && call->path == path && call->state == SNAPI_CALL_SENT &&
+        (call->method == NULL) == (frame->type == SNAPI_PONG)) {
+        snapi_call_on_response(call, frame);
+    }
+}
+
+__attribute__((noinline)) static void on_other_frame(struct snapi_path *path,
+                                                     const struct snapi_frame *frame)
+{
+    switch ((enum snapi_frame_type)frame->type) {
+    case SNAPI_HELLO:
+        on_hello(path, frame);
+        break;
+    case SNAPI_GOAWAY:
+        on_goaway(path, frame);
+        break;
+    case SNAPI_PING:
+        send_frame(path, &(struct snapi_frame){.type = SNAPI_PONG, .id = frame->id});
+        break;
+    case SNAPI_RESPONSE:
+    case SNAPI_PONG:
+    case SNAPI_REQUEST:
+    case SNAPI_CANCEL:
+    default:
+        leave_peer(path, "only clients send that");
+        break;
+    }
+}
+
 static void on_message(void *arg, struct snapi_conn *conn, const uint8_t *data, size_t len)
 {
     struct snapi_path *path = arg;
@@ -146,33 +179,10 @@ static void on_message(void *arg, struct snapi_conn *conn, const uint8_t *data, 
     struct snapi_frame frame;
     if (snapi_frame_parse(data, len, &frame) != BASE_OK) {
         leave_peer(path, base_error_last_note());
-        return;
-    }
-    struct snapi_call *call = NULL;
-    switch ((enum snapi_frame_type)frame.type) {
-    case SNAPI_RESPONSE:
-    case SNAPI_PONG:
-        call = snapi_call_find(path->channel, frame.id);
-        /* Not found: it ended before (deadline, cancel). Another kind: not what was asked. */
-        if (call != NULL && call->path == path && call->state == SNAPI_CALL_SENT &&
-            (call->method == NULL) == (frame.type == SNAPI_PONG)) {
-            snapi_call_on_response(call, &frame);
-        }
-        break;
-    case SNAPI_HELLO:
-        on_hello(path, &frame);
-        break;
-    case SNAPI_GOAWAY:
-        on_goaway(path, &frame);
-        break;
-    case SNAPI_PING:
-        send_frame(path, &(struct snapi_frame){.type = SNAPI_PONG, .id = frame.id});
-        break;
-    case SNAPI_REQUEST:
-    case SNAPI_CANCEL:
-    default:
-        leave_peer(path, "only clients send that");
-        break;
+    } else if (frame.type == SNAPI_RESPONSE || frame.type == SNAPI_PONG) {
+        on_answer(path, &frame);
+    } else {
+        on_other_frame(path, &frame);
     }
 }
 
@@ -320,12 +330,6 @@ struct snapi_path_more *snapi_path_more(const struct snapi_path *path)
 {
     struct snap_channel *channel = path->channel;
     return path->kind == SNAP_TRANSPORT_PONY ? &channel->more->pony_more : &channel->more->tcp_more;
-}
-
-char *snapi_path_peer(const struct snapi_path *path)
-{
-    struct snap_channel *channel = path->channel;
-    return path->kind == SNAP_TRANSPORT_PONY ? channel->pony_peer : channel->more->tcp_peer;
 }
 
 void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,

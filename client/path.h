@@ -60,9 +60,6 @@ struct snapi_path_more {
 
 struct snapi_path_more *snapi_path_more(const struct snapi_path *path);
 
-/** [SNAPI_PATH_PEER_MAX] who is at the other end of its connection, for snap_call_info. */
-char *snapi_path_peer(const struct snapi_path *path);
-
 /** Prepares; starts nothing. */
 void snapi_path_init(struct snapi_path *path, struct snap_channel *channel,
                      enum snap_transport kind, struct snapi_transport *transport);

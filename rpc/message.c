@@ -66,19 +66,35 @@ __attribute__((noinline)) static void *refuse_alloc(struct unpacking *u)
     return NULL;
 }
 
-/* The first piece is the outermost message: its head goes before it. */
-static void *alloc_first(struct unpacking *u, size_t size)
+__attribute__((noinline)) static void *alloc_from_new(struct unpacking *u, size_t size)
 {
-    uint8_t *at = base_arena_alloc(&u->arena->mem, HEAD_BYTES + size);
+    void *at = base_arena_alloc_from_new(&u->arena->mem, size);
     if (at == NULL) {
         u->err = BASE_E_NOMEM;
-        return NULL;
     }
+    return at;
+}
+
+/* The first piece is the outermost message, and its head goes before it. */
+static inline void *set_head(struct unpacking *u, uint8_t *at)
+{
     u->head = (struct message_head *)(void *)at;
     u->head->arena = u->arena;
     u->head->is_kept = NULL;
     u->head->borrowed = NULL;
     return at + HEAD_BYTES;
+}
+
+__attribute__((noinline)) static void *alloc_first_from_new(struct unpacking *u, size_t size)
+{
+    void *at = alloc_from_new(u, HEAD_BYTES + size);
+    return at != NULL ? set_head(u, at) : NULL;
+}
+
+static inline void *alloc_first(struct unpacking *u, size_t size)
+{
+    void *at = base_arena_try_alloc(&u->arena->mem, HEAD_BYTES + size);
+    return BASE_LIKELY(at != NULL) ? set_head(u, at) : alloc_first_from_new(u, size);
 }
 
 static void *unpack_alloc(void *data, size_t size)
@@ -92,11 +108,8 @@ static void *unpack_alloc(void *data, size_t size)
     if (u->head == NULL) {
         return alloc_first(u, size);
     }
-    void *at = base_arena_alloc(&u->arena->mem, size);
-    if (BASE_UNLIKELY(at == NULL)) {
-        u->err = BASE_E_NOMEM;
-    }
-    return at;
+    void *at = base_arena_try_alloc(&u->arena->mem, size);
+    return BASE_LIKELY(at != NULL) ? at : alloc_from_new(u, size);
 }
 
 static void unpack_free(void *data, void *piece)
@@ -132,9 +145,9 @@ static const uint8_t *rest_of(struct snapi_arena *arena, const struct snapi_unpa
 }
 
 /* The message without its large field, and that field by reference. */
-static ProtobufCMessage *unpack_borrowing(struct unpacking *u, ProtobufCAllocator *allocator,
-                                          const struct snapi_unpack *in,
-                                          const struct snapi_borrow *borrow)
+__attribute__((noinline)) static ProtobufCMessage *unpack_borrowing(
+    struct unpacking *u, ProtobufCAllocator *allocator, const struct snapi_unpack *in,
+    const struct snapi_borrow *borrow)
 {
     size_t len = in->len - (borrow->end - borrow->begin);
     const uint8_t *rest = rest_of(u->arena, in, borrow);
