@@ -62,13 +62,19 @@ BASE_MUST_USE enum base_err shm_engine_consumed(struct shm_engine_end *end, uint
 /** Free completion slots by the last value of shm_engine_consumed(). */
 uint32_t shm_engine_room(const struct shm_engine_end *end);
 
+/** Where the next completion is to be written, all of it; the caller has seen room > 0. The slot is
+ *  shared: not to be read. */
+static inline struct shm_completion *shm_engine_next(struct shm_engine_end *end)
+{
+    return &end->completions[end->cpl_tail++ & (end->cpl_slots - 1)];
+}
+
 /** Writes a completion; the caller has seen room > 0. Returns its count (slot = count & mask). */
 static inline uint32_t shm_engine_put(struct shm_engine_end *end,
                                       const struct shm_completion *completion)
 {
-    uint32_t count = end->cpl_tail++;
-    end->completions[count & (end->cpl_slots - 1)] = *completion;
-    return count;
+    *shm_engine_next(end) = *completion;
+    return end->cpl_tail - 1;
 }
 
 /** Publishes what was put; `has_news`: it is worth waking somebody who sleeps for news only. True:

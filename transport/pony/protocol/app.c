@@ -99,18 +99,25 @@ static bool is_news(const struct pony_app *app, const struct shm_completion *com
 {
     bool is_unsent = (completion->flags & SHM_CPL_UNSENT) != 0;
     return completion->kind != SHM_CPL_SENT || is_unsent ||
-           app->n_put - app->n_consumed >= app->end.cpl_slots / 2;
+           app->n_put + 1 - app->n_consumed >= app->end.cpl_slots / 2;
 }
 
-static inline void put(struct pony_app *app, const struct shm_completion *completion,
-                       const struct pony_cq_rec *rec)
+/* Where a completion that names `rec` is to be written; there is room. */
+static inline struct shm_completion *next_slot(struct pony_app *app, struct pony_cq_rec rec,
+                                               bool is_news)
 {
-    uint32_t count = shm_engine_put(&app->end, completion);
-    app->recs[count & (app->end.cpl_slots - 1)] = *rec;
+    app->recs[app->end.cpl_tail & (app->end.cpl_slots - 1)] = rec;
     app->n_put++;
-    app->has_news = app->has_news || is_news(app, completion);
+    app->has_news |= is_news;
     app->info.completions++;
     mark_dirty(app);
+    return shm_engine_next(&app->end);
+}
+
+static void put(struct pony_app *app, const struct shm_completion *completion,
+                const struct pony_cq_rec *rec)
+{
+    *next_slot(app, *rec, is_news(app, completion)) = *completion;
 }
 
 static const struct pony_cq_rec nothing = {.off = PONY_NO_MEMORY};
@@ -127,12 +134,17 @@ static void keep_back(struct pony_app *app, const struct shm_completion *complet
     pony_count(app->engine, PONY_OPS_BACKLOGGED, 1);
 }
 
+static bool may_put(const struct pony_app *app)
+{
+    return !pony_app_has_backlog(app) && has_room(app);
+}
+
 /* Into the queue, or behind what waits for it. */
-static inline void hand_over(struct pony_app *app, const struct shm_completion *completion,
-                             const struct pony_cq_rec *rec)
+static void hand_over(struct pony_app *app, const struct shm_completion *completion,
+                      const struct pony_cq_rec *rec)
 {
     pony_count(app->engine, PONY_OPS_COMPLETIONS, 1);
-    if (!pony_app_has_backlog(app) && has_room(app)) {
+    if (may_put(app)) {
         put(app, completion, rec);
     } else {
         keep_back(app, completion, rec);
@@ -177,21 +189,48 @@ void pony_app_complete(struct pony_app *app, const struct shm_completion *comple
     }
 }
 
-void pony_app_received(struct pony_app *app, const struct pony_conn *conn, uint64_t off,
-                       const struct pony_rx_msg *facts)
+static inline void write_received(struct shm_completion *to, uint32_t shm_number,
+                                  const struct pony_rx_facts *facts)
+{
+    *to = (struct shm_completion){
+        .kind = SHM_CPL_RECEIVED,
+        .conn = shm_number,
+        .u.received = {
+            .off = facts->off, .len = facts->len, .stream = facts->stream, .seq = facts->seq}};
+}
+
+static struct pony_cq_rec rec_of(const struct pony_conn *conn, const struct pony_rx_facts *facts)
+{
+    return (struct pony_cq_rec){.off = facts->off, .len = facts->len, .conn = conn->number};
+}
+
+/* A function of its own: the way that all messages take needs no memory of its own. */
+static __attribute__((noinline)) void keep_back_received(struct pony_app *app,
+                                                         const struct pony_conn *conn,
+                                                         const struct pony_rx_facts *facts)
+{
+    const struct pony_cq_rec rec = rec_of(conn, facts);
+    struct shm_completion completion;
+    write_received(&completion, conn->shm_number, facts);
+    keep_back(app, &completion, &rec);
+}
+
+void pony_app_received(struct pony_app *app, const struct pony_conn *conn,
+                       const struct pony_rx_facts *facts)
 {
     if (app->is_dead) {
         return;
     }
-    struct shm_completion completion = {.kind = SHM_CPL_RECEIVED, .conn = conn->shm_number};
-    completion.u.received.off = off;
-    completion.u.received.len = facts->len;
-    completion.u.received.stream = facts->stream;
-    completion.u.received.seq = facts->seq;
-    struct pony_cq_rec rec = {.off = off, .len = facts->len, .conn = conn->number};
     app->info.received_msgs++;
     app->info.received_bytes += facts->len;
-    hand_over(app, &completion, &rec);
+    pony_count(app->engine, PONY_OPS_COMPLETIONS, 1);
+    if (may_put(app)) {
+        /* As one is written for each message, it is written where it belongs. */
+        const uint32_t shm_number = conn->shm_number;
+        write_received(next_slot(app, rec_of(conn, facts), true), shm_number, facts);
+    } else {
+        keep_back_received(app, conn, facts);
+    }
 }
 
 void pony_app_top_up(struct pony_app *app, struct pony_conn *conn)

@@ -89,9 +89,9 @@ void pony_app_complete(struct pony_app *app, const struct shm_completion *comple
 void pony_app_sent(struct pony_app *app, uint32_t shm_number, uint64_t tag);
 /** Hands over what pony_app_sent() has collected. */
 void pony_app_put_sent(struct pony_app *app);
-/** A received message, at `off` in the rx region. */
-void pony_app_received(struct pony_app *app, const struct pony_conn *conn, uint64_t off,
-                       const struct pony_rx_msg *facts);
+/** A message was received. */
+void pony_app_received(struct pony_app *app, const struct pony_conn *conn,
+                       const struct pony_rx_facts *facts);
 
 static inline bool pony_app_has_backlog(const struct pony_app *app)
 {

@@ -69,6 +69,15 @@ struct pony_rx_msg {
     bool is_ordered;
 };
 
+/** What is told of a message that has arrived whole. */
+struct pony_rx_facts {
+    uint64_t off; /**< in the rx region */
+    uint32_t len;
+    uint32_t stream;
+    uint32_t seq;
+    bool is_ordered;
+};
+
 /** All rx messages of an application, found by connection and number in O(1). */
 struct pony_rx_table {
     struct pony_rx_msg *slots; /**< [n_max], memory touched only as far as it was ever used */

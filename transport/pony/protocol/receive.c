@@ -40,13 +40,22 @@ static bool finish_close(struct pony_conn *conn)
     return true;
 }
 
-static void hand_over(struct pony_conn *conn, uint64_t off, const struct pony_rx_msg *facts)
+static struct pony_rx_facts facts_of(const struct pony_rx_msg *msg)
+{
+    return (struct pony_rx_facts){.off = msg->off,
+                                  .len = msg->len,
+                                  .stream = msg->stream,
+                                  .seq = msg->seq,
+                                  .is_ordered = msg->is_ordered};
+}
+
+static void hand_over(struct pony_conn *conn, const struct pony_rx_facts *facts)
 {
     conn->received_msgs++;
     conn->received_bytes += facts->len;
     pony_count(conn->engine, PONY_OPS_RECEIVED_MSGS, 1);
     pony_count(conn->engine, PONY_OPS_RECEIVED_BYTES, facts->len);
-    pony_app_received(conn->app, conn, off, facts);
+    pony_app_received(conn->app, conn, facts);
 }
 
 /* Messages of the lane that waited for the one before them. */
@@ -56,25 +65,22 @@ static void hand_over_held(struct pony_conn *conn, uint32_t lane)
     struct pony_rx_msg *msg;
     while ((msg = pony_rx_find_held(table, conn, lane, conn->rx_seq[lane])) != NULL) {
         conn->rx_seq[lane]++;
-        hand_over(conn, msg->off, msg);
+        const struct pony_rx_facts facts = facts_of(msg);
+        hand_over(conn, &facts);
         pony_rx_give(table, msg);
     }
 }
 
-/* A message is whole, in memory at `off`. `msg` is its state, or NULL if it never had one. */
-static void on_whole(struct pony_conn *conn, uint64_t off, const struct pony_rx_msg *facts,
-                     struct pony_rx_msg *msg)
+/* An ordered message that is whole. `msg` is its state, or NULL if it never had one. */
+static void on_whole_ordered(struct pony_conn *conn, const struct pony_rx_facts *facts,
+                             struct pony_rx_msg *msg)
 {
     struct pony_rx_table *table = &conn->app->rx_msgs;
     uint32_t lane = facts->stream % PONY_LANES;
-    if (!facts->is_ordered || facts->seq == conn->rx_seq[lane]) {
-        if (facts->is_ordered) {
-            conn->rx_seq[lane]++; /* no `+=`: rx_seq is far behind the hot lines */
-        }
-        hand_over(conn, off, facts);
-        if (facts->is_ordered) {
-            hand_over_held(conn, lane);
-        }
+    if (facts->seq == conn->rx_seq[lane]) {
+        conn->rx_seq[lane]++;
+        hand_over(conn, facts);
+        hand_over_held(conn, lane);
         if (msg != NULL) {
             pony_rx_give(table, msg);
         }
@@ -86,11 +92,11 @@ static void on_whole(struct pony_conn *conn, uint64_t off, const struct pony_rx_
     if (msg == NULL) {
         msg = pony_rx_take(table, conn);
         if (msg == NULL) {
-            pony_app_give_memory(conn->app, conn, off, facts->len);
+            pony_app_give_memory(conn->app, conn, facts->off, facts->len);
             run_out(conn);
             return;
         }
-        msg->off = off;
+        msg->off = facts->off;
         msg->len = facts->len;
         msg->stream = facts->stream;
         msg->seq = facts->seq;
@@ -102,6 +108,21 @@ static void on_whole(struct pony_conn *conn, uint64_t off, const struct pony_rx_
     if (is_bad) {
         violate(conn); /* frees the message with the others */
     }
+}
+
+/* A message is whole. `msg` is its state, or NULL if it never had one. */
+static inline void on_whole(struct pony_conn *conn, const struct pony_rx_facts *facts,
+                            struct pony_rx_msg *msg)
+{
+    if (facts->is_ordered) { /* rx_seq is far behind the hot lines */
+        on_whole_ordered(conn, facts, msg);
+        return;
+    }
+    hand_over(conn, facts);
+    if (msg != NULL) {
+        pony_rx_give(&conn->app->rx_msgs, msg);
+    }
+    (void)finish_close(conn);
 }
 
 /* Memory for an eager message, out of the connection's credit. False: the connection has ended. */
@@ -121,20 +142,23 @@ static bool take_eager(struct pony_conn *conn, uint32_t len, uint64_t *off)
     return true;
 }
 
+void pony_receive_small(struct pony_conn *conn, const uint8_t *bytes, struct pony_rx_facts *facts)
+{
+    if (take_eager(conn, facts->len, &facts->off)) {
+        base_copy(conn->app->rx.base + facts->off, bytes, facts->len);
+        on_whole(conn, facts, NULL);
+    }
+}
+
 static void on_small(struct pony_conn *conn, const struct pony_frame *frame)
 {
-    uint64_t off = 0;
-    if (!take_eager(conn, frame->data_len, &off)) {
-        return;
-    }
-    base_copy(conn->app->rx.base + off, frame->data, frame->data_len);
-    const struct pony_rx_msg facts = {
+    struct pony_rx_facts facts = {
         .len = frame->data_len,
         .stream = frame->stream,
         .seq = frame->seq,
         .is_ordered = (frame->flags & PONY_FRAME_ORDERED) != 0,
     };
-    on_whole(conn, off, &facts, NULL);
+    pony_receive_small(conn, frame->data, &facts);
 }
 
 /* The state of a message that begins; the connection ends if there is no room for it. */
@@ -196,7 +220,8 @@ static void on_frag(struct pony_conn *conn, const struct pony_frame *frame)
     base_copy(conn->app->rx.base + msg->off + frame->off, frame->data, frame->data_len);
     msg->received_bytes += frame->data_len;
     if (msg->received_bytes == msg->len) {
-        on_whole(conn, msg->off, msg, msg);
+        const struct pony_rx_facts facts = facts_of(msg);
+        on_whole(conn, &facts, msg);
     }
 }
 
