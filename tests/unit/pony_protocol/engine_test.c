@@ -218,6 +218,53 @@ static void sent_comes_before_closed(void **state)
     free_pair(pair);
 }
 
+static void a_short_local_message_overtakes_none_that_waits(void **state)
+{
+    (void)state;
+    static const uint32_t lens[] = {64, 5000, 64, 0, 5000, 1024, 1025, 64};
+
+    enum {
+        N = sizeof(lens) / sizeof(lens[0])
+    };
+    struct pair *pair = make_pair(true, NULL);
+    struct shm_completion cpl;
+    connect_pair(pair);
+    for (uint32_t i = 0; i < N; i++) {
+        assert_true(world_send(pair->client, 1, 0, lens[i], i));
+    }
+    for (uint32_t i = 0; i < N; i++) {
+        assert_true(world_expect(pair->server, SHM_CPL_RECEIVED, SECOND, &cpl));
+        assert_int_equal(cpl.u.received.seq, i);
+        assert_int_equal(cpl.u.received.len, lens[i]);
+    }
+    free_pair(pair);
+}
+
+static void a_local_message_without_credit_waits_for_it(void **state)
+{
+    (void)state;
+
+    enum {
+        N = 4000
+    }; /* of 128 bytes of credit each: more than a connection gets at most */
+    struct pair *pair = make_pair(true, NULL);
+    struct shm_completion cpl;
+    connect_pair(pair);
+    for (uint32_t n_sent = 0; n_sent < N; (void)world_step(&pair->world)) {
+        while (n_sent < N && world_send(pair->client, 1, 0, 64, n_sent)) {
+            n_sent++;
+        }
+        while (world_next(pair->client, &cpl)) {
+        }
+    }
+    assert_true(world_counter(&pair->world, 0, "credit_stalls") > 0);
+    for (uint32_t i = 0; i < N; i++) {
+        assert_true(world_expect(pair->server, SHM_CPL_RECEIVED, SECOND, &cpl));
+        assert_int_equal(cpl.u.received.seq, i);
+    }
+    free_pair(pair);
+}
+
 static void a_queue_that_fills_up_is_news(void **state)
 {
     (void)state;
@@ -289,6 +336,8 @@ int main(void)
         cmocka_unit_test(one_sent_names_as_many_messages_as_fit),
         cmocka_unit_test(who_did_not_ask_for_it_gets_a_sent_for_each_message),
         cmocka_unit_test(sent_comes_before_closed),
+        cmocka_unit_test(a_short_local_message_overtakes_none_that_waits),
+        cmocka_unit_test(a_local_message_without_credit_waits_for_it),
         cmocka_unit_test(a_queue_that_fills_up_is_news),
         cmocka_unit_test(an_ordered_message_waits_for_the_large_one_before_it),
         cmocka_unit_test(the_acceptor_may_talk_first),

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/lines.h"
 #include "base/span.h"
 #include "transport/pony/protocol/state.h"
 
@@ -114,6 +115,10 @@ static const char *run_send(struct pony_app *app, const struct shm_command *comm
     }
     struct pony_conn *conn = pony_app_find_conn(app, command->conn);
     bool may_send = conn != NULL && !conn->is_flushing && conn->state <= PONY_CONN_OPEN;
+    const uint8_t *bytes = app->tx_base + off;
+    if (may_send && conn->peer != NULL && pony_conn_send_at_once(conn, command, bytes)) {
+        return NULL;
+    }
     struct pony_tx_msg *msg = may_send ? base_pool_take_unset(&app->tx_msgs, NULL) : NULL;
     if (msg == NULL) {
         /* Its CLOSED is, or was, on the way to the application: no lie, but nothing to send on. */
@@ -125,7 +130,7 @@ static const char *run_send(struct pony_app *app, const struct shm_command *comm
         pony_app_complete(app, &completion);
         return NULL;
     }
-    msg->bytes = app->tx_base + off;
+    msg->bytes = bytes;
     msg->tag = command->tag;
     msg->len = len;
     msg->sent_bytes = 0;
@@ -178,6 +183,15 @@ static const char *run_command(struct pony_app *app, const struct shm_command *c
     return table[command->opcode].run(app, command, now_ns);
 }
 
+/* The other end of a local connection, whose messages may go there at once. */
+static void prefetch_peer(const struct pony_app *app, uint32_t shm_number)
+{
+    const struct pony_conn *conn = pony_app_find_conn(app, shm_number);
+    if (conn != NULL && conn->peer != NULL) {
+        base_prefetch_lines(conn->peer, PONY_CONN_HOT_LINES);
+    }
+}
+
 uint32_t pony_app_run_commands(struct pony_app *app, uint64_t now_ns, uint32_t budget)
 {
     struct shm_command commands[PONY_APP_BATCH];
@@ -196,6 +210,11 @@ uint32_t pony_app_run_commands(struct pony_app *app, uint64_t now_ns, uint32_t b
     for (uint32_t i = 0; i < taken; i++) {
         if (i == 0 || commands[i].conn != commands[i - 1].conn) {
             pony_app_prefetch_conn(app, commands[i].conn);
+        }
+    }
+    for (uint32_t i = 0; i < taken; i++) {
+        if (i > 0 && commands[i].conn != commands[i - 1].conn) {
+            prefetch_peer(app, commands[i].conn);
         }
     }
     for (uint32_t i = 0; i < taken; i++) {

@@ -291,6 +291,41 @@ void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg)
     }
 }
 
+/* Nothing is before it: no local connection stands in a round, none of its own messages waits. */
+static bool may_go_at_once(const struct pony_conn *conn, uint32_t len, bool is_ordered)
+{
+    const struct pony_conn *peer = conn->peer;
+    return peer != NULL && conn->engine->local.busy == 0 && len <= PONY_AT_ONCE_BYTES &&
+           len <= conn->tx_eager_max && conn->state == PONY_CONN_OPEN &&
+           (peer->state == PONY_CONN_OPEN || peer->state == PONY_CONN_CLOSING) && !is_ordered &&
+           base_list_is_empty(&conn->eager) && conn->tx_limit - conn->tx_used >= pony_charge(len);
+}
+
+bool pony_conn_send_at_once(struct pony_conn *conn, const struct shm_command *command,
+                            const uint8_t *bytes)
+{
+    uint32_t len = command->u.send.len;
+    if (!may_go_at_once(conn, len, (command->flags & SHM_SEND_ORDERED) != 0)) {
+        return false;
+    }
+    struct pony_app *app = conn->app;
+    struct pony_rx_facts facts = {
+        .len = len,
+        .stream = command->u.send.stream,
+        .seq = (uint32_t)conn->sent_msgs++, /* PX-69 */
+    };
+    conn->tx_used += pony_charge(len);
+    conn->sent_bytes += len;
+    app->info.sent_msgs++;
+    app->info.sent_bytes += len;
+    pony_count(conn->engine, PONY_OPS_SENT_MSGS, 1);
+    pony_count(conn->engine, PONY_OPS_SENT_BYTES, len);
+    pony_count(conn->engine, PONY_OPS_LOCAL_BYTES, len);
+    pony_receive_small(conn->peer, bytes, &facts);
+    pony_app_sent(app, command->conn, command->tag);
+    return true;
+}
+
 static void finish_tx(struct pony_tx_msg *msg)
 {
     struct pony_conn *conn = msg->conn;

@@ -36,8 +36,9 @@ struct pony_link;
 
 enum {
     PONY_LANES = 64,
-    PONY_RTS_MAX = 4,        /**< large messages of a connection that wait for GRANT at once */
-    PONY_CONN_HOT_LINES = 3, /**< cache lines that small messages use */
+    PONY_RTS_MAX = 4,          /**< large messages of a connection that wait for GRANT at once */
+    PONY_CONN_HOT_LINES = 3,   /**< cache lines that small messages use */
+    PONY_AT_ONCE_BYTES = 1024, /**< local messages up to here need not wait for their turn */
     PONY_CONN_BYTES_MAX = 2048
 };
 
@@ -195,6 +196,14 @@ bool pony_conn_may_send_close(const struct pony_conn *conn);
 
 /** Starts a message of the application; `bytes` is checked. */
 void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg);
+/**
+ * Starts a short message on a local connection and hands it over in one go, where nothing that its
+ * engine has to move locally is before it. False: nothing was done, pony_conn_send() is to be used.
+ *
+ * @param bytes  of the SEND `command`; checked
+ */
+bool pony_conn_send_at_once(struct pony_conn *conn, const struct shm_command *command,
+                            const uint8_t *bytes);
 /** A message that asked for memory has it. */
 void pony_tx_on_grant(struct pony_tx_msg *msg);
 /** All of it is in packets. The message may be freed. */
