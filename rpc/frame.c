@@ -142,7 +142,8 @@ static inline enum base_err get_payload(const uint8_t *data, size_t len, struct 
 }
 
 /* PR-10, PR-11 */
-static inline enum base_err parse_request(const uint8_t *data, size_t len, struct snapi_frame *f)
+static inline enum base_err parse_request(const uint8_t *data, size_t len,
+                                          const struct snapi_known *known, struct snapi_frame *f)
 {
     BASE_ENSURE(len >= SNAPI_FRAME_HEAD_MAX, malformed(f->type, "shorter than its head"));
     f->text_len = base_load_u16(data + 2);
@@ -152,6 +153,10 @@ static inline enum base_err parse_request(const uint8_t *data, size_t len, struc
     BASE_ENSURE(f->id != 0, malformed(f->type, "call 0"));
     BASE_ENSURE(f->text_len != 0, malformed(f->type, "no method name"));
     BASE_TRY(get_payload(data, len, f));
+    if (f->text_len == known->len && memcmp(f->text, known->text, known->len) == 0) {
+        f->text = known->text;
+        return BASE_OK;
+    }
     BASE_ENSURE(text_is_clean(f->text, f->text_len),
                 malformed(f->type, "control character in text"));
     return BASE_OK;
@@ -218,11 +223,12 @@ static enum base_err parse_goaway(const uint8_t *data, size_t len, struct snapi_
 }
 
 /* `frame` is zero but for type and flags. */
-static inline enum base_err parse(const uint8_t *data, size_t len, struct snapi_frame *frame)
+static inline enum base_err parse(const uint8_t *data, size_t len, const struct snapi_known *known,
+                                  struct snapi_frame *frame)
 {
     switch (frame->type) {
     case SNAPI_REQUEST:
-        return parse_request(data, len, frame);
+        return parse_request(data, len, known, frame);
     case SNAPI_RESPONSE:
         return parse_response(data, len, frame);
     case SNAPI_HELLO:
@@ -239,14 +245,21 @@ static inline enum base_err parse(const uint8_t *data, size_t len, struct snapi_
     }
 }
 
-enum base_err snapi_frame_parse(const uint8_t *data, size_t len, struct snapi_frame *frame)
+enum base_err snapi_frame_parse_known(const uint8_t *data, size_t len,
+                                      const struct snapi_known *known, struct snapi_frame *frame)
 {
     *frame = (struct snapi_frame){.type = len > 0 ? data[0] : 0, .flags = len > 1 ? data[1] : 0};
-    enum base_err err = parse(data, len, frame);
+    enum base_err err = parse(data, len, known, frame);
     if (BASE_UNLIKELY(err != BASE_OK)) {
         *frame = (struct snapi_frame){0};
     }
     return err;
+}
+
+enum base_err snapi_frame_parse(const uint8_t *data, size_t len, struct snapi_frame *frame)
+{
+    const struct snapi_known none = {0};
+    return snapi_frame_parse_known(data, len, &none, frame);
 }
 
 static inline bool has_payload(uint8_t type)

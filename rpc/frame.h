@@ -87,6 +87,18 @@ struct snapi_frame {
 BASE_MUST_USE enum base_err snapi_frame_parse(const uint8_t *data, size_t len,
                                               struct snapi_frame *frame);
 
+/** A method's name that was found well formed before. */
+struct snapi_known {
+    const char *text;
+    size_t len; /**< 0: there is none */
+};
+
+/** The same, for who is mostly asked for one method: the name of a REQUEST is not looked through again
+ * where it is `known`, and `frame->text` is `known->text` then. */
+BASE_MUST_USE enum base_err snapi_frame_parse_known(const uint8_t *data, size_t len,
+                                                    const struct snapi_known *known,
+                                                    struct snapi_frame *frame);
+
 /** Encoded size of all of `frame`, body_len included (body may be NULL). text_len, meta_len within
  * their limits. */
 size_t snapi_frame_size(const struct snapi_frame *frame);

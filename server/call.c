@@ -314,13 +314,15 @@ void snapi_server_run_early(struct snapi_server_conn *conn)
 static struct snapi_handler *find_handler(struct snapi_server_conn *conn,
                                           const struct snapi_frame *frame)
 {
-    struct snapi_handler *last = conn->last_handler;
-    if (last == NULL || last->name_len != frame->text_len ||
-        memcmp(last->method->name, frame->text, frame->text_len) != 0) {
-        last = snapi_registry_find(&conn->server->registry, frame->text, frame->text_len);
-        conn->last_handler = last;
+    struct snapi_handler *handler = conn->last_handler;
+    if (handler == NULL || handler->name.text != frame->text) {
+        handler = snapi_registry_find(&conn->server->registry, frame->text, frame->text_len);
+        if (handler == NULL) {
+            return NULL;
+        }
+        conn->last_handler = handler;
     }
-    return last == NULL || last->typed == NULL ? NULL : last;
+    return handler->typed == NULL ? NULL : handler;
 }
 
 void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame)

@@ -338,8 +338,11 @@ static void on_message(void *arg, struct snapi_conn *transport_conn, const uint8
     if (conn->is_closing) {
         return;
     }
+    static const struct snapi_known no_method;
+    const struct snapi_known *last =
+        conn->last_handler != NULL ? &conn->last_handler->name : &no_method;
     struct snapi_frame frame;
-    if (snapi_frame_parse(data, len, &frame) != BASE_OK) {
+    if (snapi_frame_parse_known(data, len, last, &frame) != BASE_OK) {
         snapi_server_conn_abort(conn, base_error_last_note());
         return;
     }

@@ -25,7 +25,7 @@ static struct snapi_handler *slot_of(const struct snapi_registry *r, const char 
     for (;;) {
         struct snapi_handler *h = &r->slots[i];
         if (h->method == NULL ||
-            (h->hash == hash && h->name_len == len && memcmp(h->method->name, name, len) == 0)) {
+            (h->hash == hash && h->name.len == len && memcmp(h->name.text, name, len) == 0)) {
             return h;
         }
         i = (i + 1) & (r->n_slots - 1);
@@ -42,7 +42,7 @@ static enum base_err grow(struct snapi_registry *r)
     for (uint32_t i = 0; i < r->n_slots; i++) {
         const struct snapi_handler *h = &r->slots[i];
         if (h->method != NULL) {
-            *slot_of(&bigger, h->method->name, h->name_len, h->hash) = *h;
+            *slot_of(&bigger, h->name.text, h->name.len, h->hash) = *h;
         }
     }
     free(r->slots);
@@ -67,7 +67,7 @@ enum base_err snapi_registry_add(struct snapi_registry *registry, const struct s
     }
     uint64_t hash = base_hash64(0, method->name, len);
     *slot_of(registry, method->name, len, hash) = (struct snapi_handler){
-        .method = method, .typed = typed, .arg = arg, .name_len = len, .hash = hash};
+        .method = method, .typed = typed, .arg = arg, .name = {method->name, len}, .hash = hash};
     registry->n_methods++;
     return BASE_OK;
 }

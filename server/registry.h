@@ -3,6 +3,7 @@
 #define SERVER_REGISTRY_H
 
 #include "base/error.h"
+#include "rpc/frame.h"
 
 #include <snaprpc/method.h>
 
@@ -21,7 +22,7 @@ struct snapi_handler {
     const struct snap_method *method;
     snap_any_fn *typed; /**< NULL: known, but not implemented */
     void *arg;
-    size_t name_len;
+    struct snapi_known name; /**< the method's */
     uint64_t hash;
     size_t reply_bytes; /**< of its last reply; the server's */
 };

@@ -73,7 +73,7 @@ struct snapi_server_conn {
     /* Line 0. */
     struct snap_server *server;
     struct snapi_conn *conn;
-    struct snapi_handler *last_handler; /**< of the last request; NULL: none yet, or unknown */
+    struct snapi_handler *last_handler; /**< of the last request that has one; NULL: none yet */
     size_t max_reply;       /**< bytes: the least of what we, the client and the transport take */
     struct base_list calls; /**< unanswered */
     size_t pending_bytes;   /**< of what is in `pending`; 0: nothing is */

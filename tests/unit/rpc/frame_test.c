@@ -251,6 +251,39 @@ static void every_control_character_is_found_wherever_it_stands(void **state)
 }
 
 /* PR-13 */
+static void a_known_name_is_the_known_one_and_others_are_looked_through(void **state)
+{
+    (void)state;
+    const struct snapi_known known = {"snaptest.Test/Echo", 18};
+
+    const struct {
+        const char *text;
+        enum base_err want;
+        bool is_known;
+    } cases[] = {
+        {"snaptest.Test/Echo", BASE_OK, true},
+        {"snaptest.Test/Ech", BASE_OK, false},
+        {"snaptest.Test/Echo2", BASE_OK, false},
+        {"snaptest.Test/EchO", BASE_OK, false},
+        {"snaptest.Test/Ech\n", BASE_E_MALFORMED, false},
+        {"snaptest.Test/Echo\x7f", BASE_E_MALFORMED, false},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct snapi_frame frame = {.type = SNAPI_REQUEST,
+                                          .id = 1,
+                                          .text = cases[i].text,
+                                          .text_len = strlen(cases[i].text)};
+        struct snapi_frame got;
+        assert_int_equal(snapi_frame_parse_known(out, put(&frame), &known, &got), cases[i].want);
+        assert_true((got.text == known.text) == cases[i].is_known);
+        if (cases[i].want == BASE_OK) {
+            assert_int_equal(got.text_len, frame.text_len);
+            assert_memory_equal(got.text, frame.text, frame.text_len);
+        }
+    }
+}
+
 static void a_later_versions_code_is_unknown(void **state)
 {
     (void)state;
@@ -346,6 +379,7 @@ int main(void)
         cmocka_unit_test(padding_must_be_zero),
         cmocka_unit_test(control_characters_in_names_are_refused),
         cmocka_unit_test(every_control_character_is_found_wherever_it_stands),
+        cmocka_unit_test(a_known_name_is_the_known_one_and_others_are_looked_through),
         cmocka_unit_test(a_later_versions_code_is_unknown),
         cmocka_unit_test(an_empty_range_of_versions_is_refused),
         cmocka_unit_test(what_a_later_version_puts_into_reserved_places_is_ignored),
