@@ -70,10 +70,16 @@ enum base_err pony_port_accepted_put(struct pony_port_accepted *table, uint32_t 
     return BASE_OK;
 }
 
-struct pony_port_entry *pony_port_accepted_find(const struct pony_port_accepted *table,
-                                                uint32_t number)
+struct pony_port_entry *pony_port_accepted_look_up(struct pony_port_accepted *table,
+                                                   uint32_t number)
 {
-    return table->slots == NULL ? NULL : table->slots[slot_of(table, number)].entry;
+    struct pony_port_entry *entry =
+        table->slots == NULL ? NULL : table->slots[slot_of(table, number)].entry;
+    if (entry != NULL) {
+        table->last = number;
+        table->last_entry = entry;
+    }
+    return entry;
 }
 
 void pony_port_accepted_del(struct pony_port_accepted *table, uint32_t number)
@@ -81,6 +87,7 @@ void pony_port_accepted_del(struct pony_port_accepted *table, uint32_t number)
     uint32_t mask = (UINT32_C(1) << table->bits) - 1;
     uint32_t hole = slot_of(table, number);
     base_assert(table->slots[hole].number == number);
+    table->last = 0;
     table->n--;
     /* Those behind it that were put there because it was taken move up: no search ends too soon. */
     for (uint32_t idx = next_of(table, hole); table->slots[idx].number != 0;

@@ -2,6 +2,7 @@
 #ifndef PONY_PORT_ACCEPTED_H
 #define PONY_PORT_ACCEPTED_H
 
+#include "base/compiler.h"
 #include "base/error.h"
 
 #include <stdint.h>
@@ -22,14 +23,26 @@ struct pony_port_accepted {
     struct pony_port_accepted_slot *slots; /**< [1 << bits]; NULL: none yet */
     uint32_t bits;
     uint32_t n;
+    uint32_t last; /**< number that was found last; 0: none, or it was taken out */
+    struct pony_port_entry *last_entry; /**< its connection */
 };
 
 /** @param number  not 0, not in the table. Errors  BASE_E_NOMEM */
 BASE_MUST_USE enum base_err pony_port_accepted_put(struct pony_port_accepted *table,
                                                    uint32_t number, struct pony_port_entry *entry);
-/** NULL: not there. */
-struct pony_port_entry *pony_port_accepted_find(const struct pony_port_accepted *table,
-                                                uint32_t number);
+/** pony_port_accepted_find() of a number that is not the last one found. */
+struct pony_port_entry *pony_port_accepted_look_up(struct pony_port_accepted *table,
+                                                   uint32_t number);
+
+/** NULL: not there. A number that is asked for again and again is found without the table. */
+static inline struct pony_port_entry *pony_port_accepted_find(struct pony_port_accepted *table,
+                                                              uint32_t number)
+{
+    return BASE_LIKELY(number == table->last && number != 0)
+               ? table->last_entry
+               : pony_port_accepted_look_up(table, number);
+}
+
 /** One that is there. */
 void pony_port_accepted_del(struct pony_port_accepted *table, uint32_t number);
 /** Empties it and frees its memory. Accepts a zeroed one. */
