@@ -46,6 +46,14 @@ static void unchain(struct snap_server_call *call)
     if (call->hash_next != NULL) {
         call->hash_next->hash_at = call->hash_at;
     }
+    call->hash_at = NULL;
+}
+
+static inline void unchain_if_chained(struct snap_server_call *call)
+{
+    if (BASE_UNLIKELY(call->hash_at != NULL)) {
+        unchain(call);
+    }
 }
 
 static struct snap_server_call **bucket_of(const struct snapi_server_conn *conn, uint64_t id)
@@ -55,7 +63,7 @@ static struct snap_server_call **bucket_of(const struct snapi_server_conn *conn,
 }
 
 /* Where the call is linked, or the NULL at the end of its chain. */
-static struct snap_server_call **find(const struct snapi_server_conn *conn, uint64_t id)
+static struct snap_server_call **find_in_chain(const struct snapi_server_conn *conn, uint64_t id)
 {
     struct snap_server_call **at = bucket_of(conn, id);
     while (*at != NULL && ((*at)->conn != conn || (*at)->id != id)) {
@@ -81,28 +89,64 @@ static void grow_table(struct snap_server *server)
         struct snap_server_call *call;
         while ((call = old[i]) != NULL) {
             unchain(call);
-            chain(find(call->conn, call->id), call);
+            chain(find_in_chain(call->conn, call->id), call);
         }
     }
     free((void *)old);
 }
 
+static void grow_if_full(struct snap_server *server)
+{
+    if (server->n_calls > server->n_buckets && server->n_buckets < BUCKETS_MAX) {
+        grow_table(server);
+    }
+}
+
+/* As find_in_chain(). A client that counts its calls upwards, and cancels none, never asks for one by its
+ * number: until somebody does, the calls of a connection are in no chain. Each gets into one once. */
+static struct snap_server_call **find(struct snapi_server_conn *conn, uint64_t id)
+{
+    if (!conn->is_indexed) {
+        conn->is_indexed = true;
+        base_list_foreach (it, &conn->calls) {
+            struct snap_server_call *call = base_list_entry(it, struct snap_server_call, link);
+            grow_if_full(conn->server);
+            chain(find_in_chain(conn, call->id), call);
+        }
+    }
+    grow_if_full(conn->server);
+    return find_in_chain(conn, id);
+}
+
+/* Whether no call in flight has the number. *end: where in its chain the call belongs, NULL: in none.
+ * PR-10 */
+static bool is_new_number(struct snapi_server_conn *conn, uint64_t id,
+                          struct snap_server_call ***end)
+{
+    if (BASE_UNLIKELY(conn->is_indexed) && base_list_is_empty(&conn->calls)) {
+        conn->is_indexed = false;
+    }
+    *end = NULL;
+    if (BASE_UNLIKELY(conn->is_indexed || id <= conn->last_id)) {
+        *end = find(conn, id);
+    }
+    conn->last_id = base_max_u64(conn->last_id, id);
+    return *end == NULL || **end == NULL;
+}
+
 /* The connection is no longer concerned with the call; the server still is. */
 static void set_adrift(struct snap_server_call *call)
 {
-    unchain(call);
+    unchain_if_chained(call);
     base_list_del(&call->link);
     base_list_add_tail(&call->server->adrift, &call->link);
     call->conn = NULL;
 }
 
 /* As owner: the call ends. */
-static void end_call(struct snap_server_call *call)
+static inline void end_call(struct snap_server_call *call)
 {
-    if (call->conn != NULL) {
-        unchain(call);
-        call->conn = NULL;
-    }
+    unchain_if_chained(call);
     base_list_del(&call->link);
     call->server->n_calls--;
 }
@@ -171,7 +215,7 @@ static struct snap_server_call *make_call(struct snapi_server_conn *conn,
     return call;
 }
 
-/* Decodes and links it at `end` of its chain; NULL when the call has been refused. */
+/* Decodes and links it, at `end` of its chain where it belongs to one; NULL when the call has been refused. */
 static struct snap_server_call *admit(struct snapi_server_conn *conn,
                                       const struct snapi_frame *frame,
                                       struct snapi_handler *handler, struct snap_server_call **end)
@@ -198,7 +242,10 @@ static struct snap_server_call *admit(struct snapi_server_conn *conn,
     }
     call->method = handler->method;
     call->handler = handler;
-    chain(end, call);
+    call->hash_at = NULL;
+    if (BASE_UNLIKELY(end != NULL)) {
+        chain(end, call);
+    }
     base_list_add_tail(&conn->calls, &call->link);
     server->n_calls++;
     return call;
@@ -328,12 +375,8 @@ static struct snapi_handler *find_handler(struct snapi_server_conn *conn,
 void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame)
 {
     struct snap_server *server = conn->server;
-    if (BASE_UNLIKELY(server->n_calls > server->n_buckets && server->n_buckets < BUCKETS_MAX)) {
-        grow_table(server);
-    }
-    struct snap_server_call **end = find(conn, frame->id);
-    if (*end != NULL) {
-        /* PR-10 */
+    struct snap_server_call **end;
+    if (!is_new_number(conn, frame->id, &end)) {
         snapi_server_conn_abort(conn, "it used the number of a call in flight again");
         return;
     }
@@ -413,10 +456,8 @@ static bool orphan(struct snap_server_call *call, const struct snap_status *stat
     bool was_read = is_read(call);
     bool is_new = call->request != NULL;
     set_cancelled(call);
-    if (conn != NULL) {
-        unchain(call);
-        call->conn = NULL;
-    }
+    unchain_if_chained(call);
+    call->conn = NULL;
     base_list_del(&call->link);
     if (is_new) {
         base_list_del(&call->ready);

@@ -59,6 +59,7 @@ static bool add_pending(struct snapi_server_conn *conn, struct pending *p, size_
     p->len = len;
     base_list_add_tail(&conn->pending, &p->link);
     conn->pending_bytes += len;
+    conn->has_pending = true;
     if (conn->pending_bytes > pending_limit(conn)) {
         snapi_server_conn_abort(conn, "it does not read its answers");
         return false;
@@ -90,7 +91,7 @@ bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoi
     size_t len = snapi_frame_size(&out->frame);
     struct snapi_tx tx;
     enum base_err err = BASE_AGAIN;
-    if (conn->pending_bytes == 0) {
+    if (!conn->has_pending) {
         err = ops->begin(conn->conn, len, &tx);
     }
     if (err == BASE_AGAIN) {
@@ -111,7 +112,7 @@ bool snapi_server_send_ok(struct snapi_server_conn *conn, uint64_t id, const uin
 {
     const struct snapi_transport_ops *ops = conn->conn->ops;
     struct snapi_tx tx;
-    if (BASE_UNLIKELY(conn->pending_bytes != 0 ||
+    if (BASE_UNLIKELY(conn->has_pending ||
                       ops->begin(conn->conn, SNAPI_FRAME_HEAD_MAX + len, &tx) != BASE_OK)) {
         const struct snapi_outgoing out = {
             .frame = {.type = SNAPI_RESPONSE, .id = id, .body = body, .body_len = len},
@@ -131,7 +132,7 @@ void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *dat
     const struct snapi_transport_ops *ops = conn->conn->ops;
     struct snapi_tx tx;
     enum base_err err = BASE_AGAIN;
-    if (conn->pending_bytes == 0) {
+    if (!conn->has_pending) {
         err = ops->begin(conn->conn, len, &tx);
     }
     if (err == BASE_AGAIN) {
@@ -169,6 +170,7 @@ static bool send_pending(struct snapi_server_conn *conn)
             transport_conn->ops->send(transport_conn, &tx, 0);
         }
         conn->pending_bytes -= p->len;
+        conn->has_pending = conn->pending_bytes > 0;
         base_list_del(&p->link);
         snapi_arena_give_owned(p->arena);
     }

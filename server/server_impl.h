@@ -61,7 +61,7 @@ struct snap_server {
     struct base_list ready;  /**< calls whose handlers wait until earlier long answers have left */
     struct snapi_work ready_work;
     uint32_t n_calls;                 /**< unanswered */
-    struct snap_server_call **by_id;  /**< [n_buckets], chained by hash_next */
+    struct snap_server_call **by_id;  /**< [n_buckets], chained by hash_next; not all are in it */
     uint32_t n_buckets;               /**< power of two */
     uint64_t hash_seed;               /**< strangers choose the ids */
     struct base_log_limit complaints; /**< about peers */
@@ -75,19 +75,22 @@ struct snapi_server_conn {
     struct snapi_conn *conn;
     struct snapi_handler *last_handler; /**< of the last request that has one; NULL: none yet */
     size_t max_reply;       /**< bytes: the least of what we, the client and the transport take */
+    uint64_t last_id;       /**< highest number of a call so far */
     struct base_list calls; /**< unanswered */
-    size_t pending_bytes;   /**< of what is in `pending`; 0: nothing is */
     uint8_t kind;           /**< enum snap_transport */
     bool has_hello;         /**< the client's first frame came */
     bool is_accepting;      /**< within on_accept */
     bool is_doomed;         /**< was to be aborted then */
     bool is_closing;        /**< close(FLUSH) was called; what comes is ignored */
+    bool is_indexed;        /**< `calls` are in the server's by_id */
+    bool has_pending;       /**< something waits for room */
 
     /* Line 1. */
     alignas(BASE_CACHE_LINE) char peer[SNAPI_PEER_MAX];
 
     /* Other things. */
     struct base_list pending; /**< struct pending in conn.c: sent when there is room */
+    size_t pending_bytes;     /**< of what is there */
     struct base_list early;   /**< calls that overtook HELLO: they run when it is there */
     uint32_t n_early;
     size_t early_bytes; /**< of their requests, encoded */
@@ -123,7 +126,7 @@ struct snap_server_call {
     struct base_list link;     /**< of its connection, or in server->adrift */
     struct base_list ready;    /**< while there is a request: in server->ready, or conn->early */
     struct snap_server_call *hash_next;
-    struct snap_server_call **hash_at; /**< what points to it in its chain */
+    struct snap_server_call **hash_at; /**< what points to it in its chain; NULL: it is in none */
     uint64_t id;
     uint64_t deadline_ns; /**< UINT64_MAX: none */
     size_t max_reply;     /**< the connection's */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/rng.h"
 #include "rpc/status.h"
 #include "server/server_impl.h"
 #include "test_messages.pb-c.h"
@@ -312,6 +313,85 @@ static void two_connections_may_use_the_same_numbers(void **state)
     assert_false(snap_server_call_is_cancelled(host.held[0]));
     assert_true(snap_server_call_is_cancelled(host.held[1]));
     scripted_close(&other, &host);
+}
+
+/* Calls in flight, as the test knows them: call i is host.held[i]. */
+struct known_calls {
+    uint64_t ids[HELD_MAX];
+    bool are_cancelled[HELD_MAX];
+};
+
+static void answer_known(struct known_calls *known, uint32_t i)
+{
+    snap_server_fail(host.held[i], SNAP_ABORTED, "x");
+    uint32_t last = --host.n_held;
+    host.held[i] = host.held[last];
+    known->ids[i] = known->ids[last];
+    known->are_cancelled[i] = known->are_cancelled[last];
+}
+
+/* Mostly counted upwards, at times downwards, where a number may also come again. */
+static void start_known(struct known_calls *known, uint64_t id)
+{
+    for (uint32_t i = 0; i < host.n_held; i++) {
+        if (known->ids[i] == id) {
+            return;
+        }
+    }
+    uint32_t i = host.n_held;
+    scripted_call(&client, "Hold", id, "");
+    host_settle(&host);
+    assert_int_equal(host.n_held, i + 1);
+    known->ids[i] = id;
+    known->are_cancelled[i] = false;
+}
+
+static void cancel_known(struct known_calls *known, uint32_t i)
+{
+    const struct snapi_frame cancel = {.type = SNAPI_CANCEL, .id = known->ids[i]};
+    scripted_send(&client, &cancel);
+    host_settle(&host);
+    known->are_cancelled[i] = true;
+}
+
+/* PR-10, PR-15: in whatever order numbers come, and whenever a call is asked for by its number. */
+static void each_call_is_found_by_its_number(void **state)
+{
+    (void)state;
+
+    enum {
+        STEPS = 1000
+    };
+    struct known_calls known;
+    struct base_rng rng;
+    uint64_t next = 1000;
+    base_rng_init(&rng, 5);
+    for (uint32_t step = 0; step < STEPS; step++) {
+        uint64_t what = base_rng_below(&rng, 100);
+        if (step % 100 == 99) { /* from time to time there are none */
+            while (host.n_held > 0) {
+                answer_known(&known, 0);
+            }
+        } else if (what < 50 && host.n_held < HELD_MAX) {
+            start_known(&known, next++);
+        } else if (what < 55 && host.n_held < HELD_MAX) {
+            start_known(&known, next - 1 - base_rng_below(&rng, 20));
+        } else if (what < 65 && host.n_held > 0) {
+            cancel_known(&known, (uint32_t)base_rng_below(&rng, host.n_held));
+        } else if (host.n_held > 0) {
+            answer_known(&known, (uint32_t)base_rng_below(&rng, host.n_held));
+        }
+        for (uint32_t i = 0; i < host.n_held; i++) {
+            assert_int_equal(snap_server_call_is_cancelled(host.held[i]), known.are_cancelled[i]);
+        }
+    }
+    host_settle(&host);
+    assert_false(client.is_closed);
+    start_known(&known, next);
+    start_known(&known, next + 1);
+    scripted_call(&client, "Hold", next, "");
+    host_settle(&host);
+    assert_true(client.is_closed);
 }
 
 /* ---- answers from other threads ---- */
@@ -970,6 +1050,7 @@ int main(void)
         CASE(a_cancelled_call_is_told_and_its_answer_dropped),
         CASE(a_call_outlives_its_connection),
         CASE(two_connections_may_use_the_same_numbers),
+        CASE(each_call_is_found_by_its_number),
         CASE(answers_may_come_from_any_thread),
         CASE(an_answer_may_come_from_a_callback_of_another_loop),
         CASE(answers_wait_for_room_and_none_is_lost),
