@@ -137,6 +137,15 @@ static void spin_failed(struct snapi_spin *spin)
     spin->idle_since_ns = 0;
 }
 
+static void set_waiting(struct snap_loop *loop, bool is_waiting)
+{
+    for (uint32_t i = 0; i < SNAPI_TRANSPORTS_MAX; i++) {
+        if (loop->transports[i] != NULL) {
+            loop->transports[i]->ops->set_waiting(loop->transports[i], is_waiting);
+        }
+    }
+}
+
 /* True: look again at once. The core goes to others between looks, and what they do there is not
  * our waste: a switch there and back costs less than to sleep and to be woken. */
 static bool spin(struct snap_loop *loop)
@@ -155,7 +164,9 @@ static bool spin(struct snap_loop *loop)
         spin_failed(s);
         return false;
     }
+    set_waiting(loop, true);
     (void)sched_yield();
+    set_waiting(loop, false);
     return true;
 }
 

@@ -118,6 +118,8 @@ struct snapi_transport_ops {
     void (*flush)(struct snapi_transport *transport);
     /** Before the loop sleeps: asks to be woken through a source. False: work came meanwhile. */
     bool (*arm)(struct snapi_transport *transport);
+    /** The loop is about to yield its processor, since it has nothing to do (or has it back). */
+    void (*set_waiting)(struct snapi_transport *transport, bool is_waiting);
     /** When poll() must run again at the latest; UINT64_MAX: no timer. */
     uint64_t (*next_deadline_ns)(const struct snapi_transport *transport);
     enum snapi_transport_state (*state)(const struct snapi_transport *transport,

@@ -25,6 +25,8 @@ enum {
     SNAPD_IDLE_STEP_NS = 2000,  /**< what one round without work burns at most */
     SNAPD_IDLE_WALL = 20,       /**< of spin_ns: no longer awake without work than this */
     SNAPD_IDLE_EWMA_SHIFT = 3,  /**< weight of the newest pause: 1/8 */
+    SNAPD_IDLE_KEEP_NS = 35000, /**< the core is kept so long; much longer, and who shares it
+                                     looks alone (SNAPD_WEIGHT_SHARED) */
     SNAPD_IDLE_LITTLE = 2       /**< packets of a round, or commands: no more are likely to wait */
 };
 
@@ -35,6 +37,7 @@ struct snapd_idle {
     uint64_t last_ns;       /**< end of the last round */
     uint64_t burnt_ns;      /**< of our own time since idle_since_ns */
     uint64_t pause_ns;      /**< typical pause, an average that forgets */
+    uint64_t yielded_ns;    /**< got the core back after the last yield; 0: none yet */
 };
 
 void snapd_idle_init(struct snapd_idle *idle, enum snapd_idle_policy policy, uint64_t spin_ns,
@@ -50,6 +53,18 @@ void snapd_idle_init(struct snapd_idle *idle, enum snapd_idle_policy policy, uin
 static inline bool snapd_idle_hands_over(uint32_t n_in, uint32_t n_commands, uint32_t n_out)
 {
     return n_in > 0 && n_out == 0 && n_in <= SNAPD_IDLE_LITTLE && n_commands <= SNAPD_IDLE_LITTLE;
+}
+
+/**
+ * After a round without work, where the applications on this core say that they wait for news: may
+ * the engine keep the core instead of yielding to them? Not before it yielded once since the last
+ * work: what they say may be older than what that brought them, and while packets follow each
+ * other closely a yield lets some gather. Then for SNAPD_IDLE_KEEP_NS: who lies, and who is
+ * not asked, runs that much later. All of that time is burnt by the engine.
+ */
+static inline bool snapd_idle_may_keep(const struct snapd_idle *idle, uint64_t now_ns)
+{
+    return idle->yielded_ns > idle->idle_since_ns && now_ns - idle->yielded_ns < SNAPD_IDLE_KEEP_NS;
 }
 
 /** After a sleep: all of it counts as a pause. */

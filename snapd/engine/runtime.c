@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "snapd/engine/proxy.h"
+#include "transport/pony/abi/ring.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -219,10 +220,18 @@ static uint64_t yield(struct snapd_engine *e)
 {
     (void)sched_yield();
     uint64_t back_ns = base_clock_now_ns();
+    e->idle.yielded_ns = back_ns;
     if (e->place.priority > 0 && snapd_weight_yielded(&e->weight, back_ns)) {
         end_window(e, back_ns);
     }
     return back_ns;
+}
+
+/* Nobody here has anything to do but to wait for us. */
+static bool keeps_core(const struct snapd_engine *e, uint64_t now_ns)
+{
+    return snapd_idle_may_keep(&e->idle, now_ns) &&
+           pony_engine_is_waited_for(e->pony, shm_processor());
 }
 
 static void *run(void *arg)
@@ -242,7 +251,7 @@ static void *run(void *arg)
             sleep_once(e);
             now_ns = base_clock_now_ns();
             snapd_idle_slept(&e->idle, now_ns);
-        } else if (!had_work || e->has_handed_over) {
+        } else if (had_work ? e->has_handed_over : !keeps_core(e, now_ns)) {
             now_ns = yield(e);
         }
     }

@@ -70,8 +70,9 @@ static void move_cursors(struct scribbler *s)
 {
     struct shm_client_area *area = s->port.client;
     const uint32_t slots[] = {0, 1, s->port.info.cmd_slots, s->port.info.cpl_slots, UINT32_MAX};
-    _Atomic uint32_t *cursors[] = {&area->cmd_tail, &area->cpl_head, &area->is_asleep};
-    _Atomic uint32_t *cursor = cursors[below(s, 3)];
+    _Atomic uint32_t *cursors[] = {&area->cmd_tail, &area->cpl_head, &area->is_asleep,
+                                   &area->waits};
+    _Atomic uint32_t *cursor = cursors[below(s, 4)];
     uint32_t by = (uint32_t)near(s, slots[below(s, 5)]);
     atomic_store(cursor, atomic_load(cursor) + by);
 }

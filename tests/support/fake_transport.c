@@ -302,6 +302,12 @@ static bool arm(struct snapi_transport *transport)
     return is_idle;
 }
 
+static void set_waiting(struct snapi_transport *transport, bool is_waiting)
+{
+    (void)transport;
+    (void)is_waiting;
+}
+
 static uint64_t next_deadline_ns(const struct snapi_transport *transport)
 {
     fake_lock();
@@ -340,12 +346,12 @@ static enum base_err create_pony(const struct snapi_transport_config *config,
 #define FAKE_OPS(name_, create_) \
     { \
         .name = name_, .create = create_, .destroy = destroy, .poll = poll_once, .flush = flush, \
-        .arm = arm, .next_deadline_ns = next_deadline_ns, .state = state, .listen = fake_listen, \
-        .unlisten = fake_unlisten, .listener_address = fake_listener_address, \
-        .connect = fake_connect, .max_message = fake_max_message, .begin = fake_begin, \
-        .has_room = fake_has_room, .send = fake_send, .abandon = fake_abandon, \
-        .close = fake_close, .peer = fake_peer, .remember = fake_remember, .lookup = fake_look_up, \
-        .lookup_cancel = fake_look_up_no_more \
+        .arm = arm, .set_waiting = set_waiting, .next_deadline_ns = next_deadline_ns, \
+        .state = state, .listen = fake_listen, .unlisten = fake_unlisten, \
+        .listener_address = fake_listener_address, .connect = fake_connect, \
+        .max_message = fake_max_message, .begin = fake_begin, .has_room = fake_has_room, \
+        .send = fake_send, .abandon = fake_abandon, .close = fake_close, .peer = fake_peer, \
+        .remember = fake_remember, .lookup = fake_look_up, .lookup_cancel = fake_look_up_no_more \
     }
 
 static const struct snapi_transport_ops fake_tcp = FAKE_OPS("tcp", create_tcp);

@@ -164,6 +164,13 @@ static void flush(struct snapi_transport *base)
     }
 }
 
+/* Whoever it waits for is a kernel. */
+static void set_waiting(struct snapi_transport *transport, bool is_waiting)
+{
+    (void)transport;
+    (void)is_waiting;
+}
+
 static bool arm(struct snapi_transport *base)
 {
     /* The poller watches all sockets all the time. */
@@ -278,6 +285,7 @@ const struct snapi_transport_ops ktcp_transport_ops = {
     .poll = poll_transport,
     .flush = flush,
     .arm = arm,
+    .set_waiting = set_waiting,
     .next_deadline_ns = next_deadline_ns,
     .state = get_state,
     .listen = ktcp_listen,

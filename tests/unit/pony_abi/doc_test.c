@@ -89,12 +89,13 @@ static void check_struct(const char *name, size_t size, const struct member *mem
 static void the_areas_are_as_documented(void **state)
 {
     (void)state;
-    CHECK(shm_client_area, M(shm_client_area, cmd_tail), M(shm_client_area, cpl_head),
-          M(shm_client_area, is_asleep));
+    CHECK(shm_client_area, M(shm_client_area, cmd_tail), M(shm_client_area, waits),
+          M(shm_client_area, cpl_head), M(shm_client_area, is_asleep));
     CHECK(shm_engine_area, M(shm_engine_area, magic), M(shm_engine_area, abi_version),
           M(shm_engine_area, cmd_slots), M(shm_engine_area, cpl_slots),
           M(shm_engine_area, tx_bytes), M(shm_engine_area, rx_bytes), M(shm_engine_area, cmd_head),
-          M(shm_engine_area, cpl_tail), M(shm_engine_area, is_asleep), M(shm_engine_area, closed));
+          M(shm_engine_area, cpl_tail), M(shm_engine_area, processor),
+          M(shm_engine_area, is_asleep), M(shm_engine_area, closed));
 }
 
 static void commands_and_completions_are_as_documented(void **state)
@@ -163,6 +164,8 @@ static void constants_are_as_documented(void **state)
         K(SHM_CLIENT_AWAKE),
         K(SHM_CLIENT_ASLEEP_ALL),
         K(SHM_CLIENT_ASLEEP_NEWS),
+        K(SHM_WAITS_NOT),
+        K(SHM_WAITS_ASLEEP),
         K(SHM_OP_OPEN),
         K(SHM_OP_LISTEN),
         K(SHM_OP_UNLISTEN),

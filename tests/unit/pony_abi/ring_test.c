@@ -3,6 +3,7 @@
 
 #include "tests/support/cmocka_all.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 enum {
@@ -295,6 +296,90 @@ static void who_sleeps_for_news_is_woken_for_news_only(void **state)
     assert_false(shm_engine_publish(&p->engine, true));
 }
 
+static void publish_one(struct pair *p, bool has_news)
+{
+    struct shm_completion c = {.kind = has_news ? SHM_CPL_RECEIVED : SHM_CPL_SENT};
+    (void)shm_engine_put(&p->engine, &c);
+    (void)shm_engine_publish(&p->engine, has_news);
+}
+
+static enum shm_need need_after_consuming(struct pair *p, uint32_t n, uint32_t processor)
+{
+    uint32_t head;
+    (void)shm_client_consume(&p->client, n);
+    assert_int_equal(shm_engine_consumed(&p->engine, &head), BASE_OK);
+    return shm_engine_need(&p->engine, processor);
+}
+
+static void stay_on_one_processor(void)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+static void who_waits_says_so_where_the_engine_ran_last(void **state)
+{
+    struct pair *p = *state;
+    const _Atomic uint32_t *waits = &p->client_area->waits;
+    stay_on_one_processor();
+    uint32_t here = shm_processor();
+    assert_true(here > 0);
+    shm_client_set_waiting(&p->client, true); /* nothing is known of the engine */
+    assert_int_equal(atomic_load(waits), SHM_WAITS_NOT);
+    publish_one(p, false);
+    assert_int_equal(atomic_load(&p->engine_area->processor), here);
+    shm_client_set_waiting(&p->client, true);
+    assert_int_equal(atomic_load(waits), here);
+    assert_int_equal(shm_engine_need(&p->engine, here), SHM_NEED_NEWS);
+    shm_client_set_waiting(&p->client, false);
+    assert_int_equal(atomic_load(waits), SHM_WAITS_NOT);
+    assert_int_equal(shm_engine_need(&p->engine, here), SHM_NEED_IT);
+    atomic_store(&p->engine_area->processor, here + 1);
+    shm_client_set_waiting(&p->client, true);
+    assert_int_equal(atomic_load(waits), SHM_WAITS_NOT);
+    (void)shm_client_set_asleep(&p->client, SHM_CLIENT_ASLEEP_NEWS);
+    assert_int_equal(shm_engine_need(&p->engine, here), SHM_NEED_NONE);
+    (void)shm_client_set_asleep(&p->client, SHM_CLIENT_AWAKE);
+    assert_int_equal(shm_engine_need(&p->engine, here), SHM_NEED_IT);
+}
+
+static void who_has_news_to_hear_needs_its_processor(void **state)
+{
+    struct pair *p = *state;
+    const uint32_t wraps[] = {0, UINT32_MAX - 1};
+    for (size_t i = 0; i < BASE_ARRAY_LEN(wraps); i++) {
+        start_at(p, wraps[i]);
+        p->engine.cpl_news = wraps[i];
+        atomic_store(&p->client_area->waits, 3);
+        assert_int_equal(need_after_consuming(p, 0, 3), SHM_NEED_NEWS);
+        publish_one(p, false); /* it does not wait for that */
+        assert_int_equal(need_after_consuming(p, 0, 3), SHM_NEED_NEWS);
+        publish_one(p, true);
+        publish_one(p, false);
+        assert_int_equal(need_after_consuming(p, 0, 3), SHM_NEED_IT);
+        assert_int_equal(need_after_consuming(p, 1, 3), SHM_NEED_IT);
+        assert_int_equal(need_after_consuming(p, 1, 3), SHM_NEED_NEWS);
+        publish_one(p, true);
+        atomic_store(&p->client_area->waits, SHM_WAITS_ASLEEP);
+        assert_int_equal(need_after_consuming(p, 0, 3), SHM_NEED_IT); /* it is being woken */
+        assert_int_equal(need_after_consuming(p, 2, 3), SHM_NEED_NONE);
+    }
+}
+
+static void any_word_of_an_application_is_an_answer(void **state)
+{
+    struct pair *p = *state;
+    const uint32_t others[] = {0, 1, 2, 4, 0x80000003u, UINT32_MAX - 1};
+    for (size_t i = 0; i < BASE_ARRAY_LEN(others); i++) {
+        atomic_store(&p->client_area->waits, others[i]);
+        assert_int_equal(shm_engine_need(&p->engine, 3), SHM_NEED_IT);
+    }
+    atomic_store(&p->client_area->waits, 0); /* an older library, at a processor not known */
+    assert_int_equal(shm_engine_need(&p->engine, 0), SHM_NEED_IT);
+}
+
 static void an_engine_that_wants_room_is_woken_by_consuming(void **state)
 {
     struct pair *p = *state;
@@ -413,6 +498,9 @@ int main(void)
         CASE(a_lying_engine_makes_only_unpublished_commands_certain),
         CASE(whoever_sleeps_is_woken_by_the_other_and_looks_once_more),
         CASE(who_sleeps_for_news_is_woken_for_news_only),
+        CASE(who_waits_says_so_where_the_engine_ran_last),
+        CASE(who_has_news_to_hear_needs_its_processor),
+        CASE(any_word_of_an_application_is_an_answer),
         CASE(an_engine_that_wants_room_is_woken_by_consuming),
         CASE(the_reason_of_a_closed_port_is_known_and_never_out_of_range),
         CASE(random_interleavings_keep_order_across_the_wrap),

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "tests/unit/pony_port/port_rig.h"
 
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -505,6 +506,31 @@ static void asleep_without_a_wish_it_is_deaf_to_sent_alone(void **state)
     assert_int_equal(atomic_load(how), SHM_CLIENT_ASLEEP_ALL);
 }
 
+static void who_waits_for_memory_does_not_leave_its_processor_to_the_engine(void **state)
+{
+    struct port_rig *rig = *state;
+    struct port_events e = {0};
+    port_rig_open(rig, &e);
+    struct shm_engine_area *engine = rig->snapd.end.engine;
+    const _Atomic uint32_t *waits = &rig->snapd.end.client->waits;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+    atomic_store(&engine->processor, shm_processor());
+    ops->set_waiting(rig->transport, true);
+    assert_int_equal(atomic_load(waits), shm_processor());
+    ops->set_waiting(rig->transport, false);
+    assert_int_equal(atomic_load(waits), SHM_WAITS_NOT);
+    uint64_t tag = 1;
+    while (port_rig_send(&e, 1, 100000, tag) == BASE_OK) {
+        tag++;
+    }
+    ops->set_waiting(rig->transport, true);
+    assert_int_equal(atomic_load(waits), SHM_WAITS_NOT);
+    ops->set_waiting(rig->transport, false);
+}
+
 static void asleep_it_looks_again_for_much_memory_that_is_out(void **state)
 {
     struct port_rig *rig = *state;
@@ -609,6 +635,7 @@ int main(void)
         CASE(snapd_is_woken_only_when_it_sleeps),
         CASE(armed_it_is_woken_and_with_work_it_refuses_to_sleep),
         CASE(asleep_without_a_wish_it_is_deaf_to_sent_alone),
+        CASE(who_waits_for_memory_does_not_leave_its_processor_to_the_engine),
         CASE(asleep_it_looks_again_for_much_memory_that_is_out),
         CASE(connecting_while_down_closes_in_the_next_poll),
         CASE(connecting_while_trying_opens_once_attached),

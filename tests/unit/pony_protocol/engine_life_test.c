@@ -404,6 +404,50 @@ static void cursors_that_lie_end_the_application(void **state)
     }
 }
 
+/* After a round: what applications have consumed is looked up in each. */
+static bool is_waited_for(struct pair *pair, uint32_t processor)
+{
+    (void)world_round(&pair->world, 0);
+    return pony_engine_is_waited_for(pair->world.hosts[0].engine, processor);
+}
+
+static void the_engine_is_waited_for_if_no_application_does_anything_else(void **state)
+{
+    (void)state;
+    struct pair *pair = make_pair(true, NULL);
+    connect_pair(pair);
+    _Atomic uint32_t *client = &pair->client->end.client->waits;
+    _Atomic uint32_t *server = &pair->server->end.client->waits;
+    assert_false(is_waited_for(pair, 2)); /* neither says anything */
+    atomic_store(client, 2);
+    assert_false(is_waited_for(pair, 2)); /* the server may have something to do */
+    atomic_store(server, 3);
+    assert_false(is_waited_for(pair, 2)); /* ... elsewhere, as of late */
+    atomic_store(server, 2);
+    assert_true(is_waited_for(pair, 2));
+    assert_false(is_waited_for(pair, 3));
+    atomic_store(server, SHM_WAITS_ASLEEP);
+    assert_true(is_waited_for(pair, 2));
+    atomic_store(client, SHM_WAITS_ASLEEP);
+    assert_false(is_waited_for(pair, 2)); /* nobody is awake */
+    free_pair(pair);
+}
+
+static void who_says_that_it_waits_is_served_all_the_same(void **state)
+{
+    (void)state;
+    struct pair *pair = make_pair(true, NULL);
+    connect_pair(pair);
+    atomic_store(&pair->client->end.client->waits, 2);
+    atomic_store(&pair->server->end.client->waits, 2);
+    assert_true(is_waited_for(pair, 2));
+    assert_true(world_send(pair->client, 1, 0, 64, 1));
+    assert_false(is_waited_for(pair, 2)); /* the server has news that it does not know of */
+    assert_int_equal(count_completions(pair->server, SHM_CPL_RECEIVED, MS), 1);
+    assert_true(is_waited_for(pair, 2));
+    free_pair(pair);
+}
+
 static void too_many_connections_are_refused(void **state)
 {
     (void)state;
@@ -435,6 +479,8 @@ int main(void)
         cmocka_unit_test(an_unlisten_that_crosses_a_refusal_is_no_lie),
         cmocka_unit_test(a_local_listener_is_for_this_snapd_only),
         cmocka_unit_test(a_lie_costs_the_liar_only),
+        cmocka_unit_test(the_engine_is_waited_for_if_no_application_does_anything_else),
+        cmocka_unit_test(who_says_that_it_waits_is_served_all_the_same),
         cmocka_unit_test(a_number_is_good_for_its_application_only),
         cmocka_unit_test(numbers_that_share_a_chain_are_told_apart),
         cmocka_unit_test(numbers_that_are_all_alike_end_the_application),

@@ -149,6 +149,35 @@ static void what_was_brought_is_handed_over_where_no_more_is_likely(void **state
     assert_false(snapd_idle_hands_over(UINT32_MAX, UINT32_MAX, 0));
 }
 
+static void the_core_is_kept_from_the_first_vain_yield_on(void **state)
+{
+    (void)state;
+    const uint64_t t = SPIN;
+    struct snapd_idle idle = make(SNAPD_IDLE_SPIN);
+    assert_false(snapd_idle_may_keep(&idle, t)); /* never yielded */
+    idle.yielded_ns = t;
+    assert_true(snapd_idle_may_keep(&idle, t));
+    assert_false(snapd_idle_after_round(&idle, false, t + 1));
+    assert_true(snapd_idle_may_keep(&idle, t + 1));
+    assert_false(snapd_idle_after_round(&idle, true, t + 2)); /* work */
+    assert_false(snapd_idle_may_keep(&idle, t + 3));
+    idle.yielded_ns = t + 4;
+    assert_true(snapd_idle_may_keep(&idle, t + 5));
+}
+
+static void the_core_is_kept_for_a_bounded_time(void **state)
+{
+    (void)state;
+    const uint64_t t = SPIN;
+    struct snapd_idle idle = make(SNAPD_IDLE_SPIN);
+    idle.yielded_ns = t;
+    assert_true(snapd_idle_may_keep(&idle, t + SNAPD_IDLE_KEEP_NS - 1));
+    assert_false(snapd_idle_may_keep(&idle, t + SNAPD_IDLE_KEEP_NS));
+    assert_false(snapd_idle_may_keep(&idle, UINT64_MAX));
+    idle.yielded_ns = t + SNAPD_IDLE_KEEP_NS;
+    assert_true(snapd_idle_may_keep(&idle, t + SNAPD_IDLE_KEEP_NS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +192,8 @@ int main(void)
         cmocka_unit_test(no_spin_time_means_sleep_at_once),
         cmocka_unit_test(a_clock_that_stands_still_or_goes_back_is_no_pause),
         cmocka_unit_test(what_was_brought_is_handed_over_where_no_more_is_likely),
+        cmocka_unit_test(the_core_is_kept_from_the_first_vain_yield_on),
+        cmocka_unit_test(the_core_is_kept_for_a_bounded_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/pony/abi/ring.h"
 
+#include <sched.h>
+
 /* The labels A1/R1 to A4/R4 and S1/S2 are listed in docs/shm-abi.md; in tests/model/, doorbell.pml
  * models the sleep protocol, ring.pml slots and cursors. Cursors that a sleeper may wait for are
  * stored and is_asleep is loaded with seq_cst: the single total order of these accesses is the fence
@@ -74,11 +76,32 @@ bool shm_engine_publish(struct shm_engine_end *end, bool has_news)
         return false;
     }
     end->cpl_published = end->cpl_tail;
+    end->cpl_news = has_news ? end->cpl_tail : end->cpl_news;
+    atomic_store_explicit(&end->engine->processor, shm_processor(), memory_order_relaxed);
     /* R3: pairs with A3 in shm_client_peek(). Without release the application could see the new
      * tail before the completion it covers. seq_cst: S2, see shm_client_set_asleep(). */
     atomic_store_explicit(&end->engine->cpl_tail, end->cpl_tail, memory_order_seq_cst);
     uint32_t how = atomic_load_explicit(&end->client->is_asleep, memory_order_seq_cst);
     return how != SHM_CLIENT_AWAKE && (has_news || how != SHM_CLIENT_ASLEEP_NEWS);
+}
+
+uint32_t shm_processor(void)
+{
+    return (uint32_t)(sched_getcpu() + 1);
+}
+
+enum shm_need shm_engine_need(const struct shm_engine_end *end, uint32_t processor)
+{
+    /* Relaxed: nothing is read because of it, and who believes it too long still looks for commands. */
+    uint32_t waits = atomic_load_explicit(&end->client->waits, memory_order_relaxed);
+    bool has_news = end->cpl_news - end->cpl_head - 1 < end->cpl_slots;
+    if (waits == SHM_WAITS_NOT || has_news) {
+        return SHM_NEED_IT;
+    }
+    if (waits == SHM_WAITS_ASLEEP) {
+        return SHM_NEED_NONE;
+    }
+    return waits == processor ? SHM_NEED_NEWS : SHM_NEED_IT;
 }
 
 bool shm_engine_set_asleep(struct shm_engine_end *end, bool is_asleep)
@@ -183,13 +206,33 @@ bool shm_client_consume(struct shm_client_end *end, uint32_t n)
     return (asleep & SHM_ASLEEP_ROOM) != 0;
 }
 
+static void say_waits(struct shm_client_end *end, uint32_t waits)
+{
+    if (waits != end->waits) {
+        end->waits = waits;
+        atomic_store_explicit(&end->client->waits, waits, memory_order_relaxed);
+    }
+}
+
 bool shm_client_set_asleep(struct shm_client_end *end, uint32_t how)
 {
     /* S2: without one total order of this store, the load below, and the store of cpl_tail and the
      * load of is_asleep in shm_engine_publish(), each side could miss the other: the application
      * would sleep with completions waiting and nobody to wake it. */
+    say_waits(end, how == SHM_CLIENT_AWAKE ? SHM_WAITS_NOT : SHM_WAITS_ASLEEP);
     atomic_store_explicit(&end->client->is_asleep, how, memory_order_seq_cst);
     return atomic_load_explicit(&end->engine->cpl_tail, memory_order_seq_cst) != end->cpl_head;
+}
+
+void shm_client_set_waiting(struct shm_client_end *end, bool is_waiting)
+{
+    if (!is_waiting) {
+        say_waits(end, SHM_WAITS_NOT);
+        return;
+    }
+    uint32_t here = shm_processor();
+    uint32_t engine = atomic_load_explicit(&end->engine->processor, memory_order_relaxed);
+    say_waits(end, engine == here ? here : SHM_WAITS_NOT);
 }
 
 enum shm_reason shm_client_closed(const struct shm_client_end *end)

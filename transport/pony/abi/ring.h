@@ -40,6 +40,7 @@ struct shm_engine_end {
     uint32_t cpl_tail; /**< completions written, published or not */
     uint32_t cpl_published;
     uint32_t cpl_head; /**< last accepted value of the application's cursor */
+    uint32_t cpl_news; /**< completions published when there was news last */
     bool wants_room;   /**< set by the engine: while asleep, wake me on consumed completions too */
 };
 
@@ -81,6 +82,19 @@ static inline uint32_t shm_engine_put(struct shm_engine_end *end,
  *  notify the application. */
 bool shm_engine_publish(struct shm_engine_end *end, bool has_news);
 
+/** 1 + the processor that the caller runs on; 0: not known. */
+uint32_t shm_processor(void);
+
+/** What the application needs `processor` (1 + its number) for, by what it says and by the news that
+ *  it had not consumed in the last shm_engine_consumed(). A lie costs it that processor for as long
+ *  as the engine believes it. */
+enum shm_need {
+    SHM_NEED_IT = 0,   /**< it may have something to do there */
+    SHM_NEED_NONE = 1, /**< it sleeps */
+    SHM_NEED_NEWS = 2  /**< it yields it to the engine, and waits there for news */
+};
+enum shm_need shm_engine_need(const struct shm_engine_end *end, uint32_t processor);
+
 /** Says that the engine is about to sleep (or woke). Returns true if commands are waiting, or if
  *  the engine wants room and completions were consumed: then it must not sleep. */
 bool shm_engine_set_asleep(struct shm_engine_end *end, bool is_asleep);
@@ -96,6 +110,7 @@ struct shm_client_end {
     uint32_t cmd_published;
     uint32_t cmd_head; /**< cached cursor of the engine */
     uint32_t cpl_head; /**< completions consumed */
+    uint32_t waits;    /**< what it says in the client area */
 };
 
 void shm_client_end_init(struct shm_client_end *end, void *client, const void *engine,
@@ -149,6 +164,10 @@ bool shm_client_consume(struct shm_client_end *end, uint32_t n);
 /** Says how the application is about to sleep (or that it woke): SHM_CLIENT_*. True if completions
  *  are waiting. */
 bool shm_client_set_asleep(struct shm_client_end *end, uint32_t how);
+
+/** Says that the application is about to yield its processor and waits for nothing but news (or has
+ *  it back). An engine that runs elsewhere is not told: nothing is written then. */
+void shm_client_set_waiting(struct shm_client_end *end, bool is_waiting);
 
 /** Why snapd closed this port; SHM_REASON_NONE: it did not. */
 enum shm_reason shm_client_closed(const struct shm_client_end *end);

@@ -53,11 +53,17 @@ enum {
     SHM_CLIENT_ASLEEP_NEWS = 2 /**< ... unless all of them say SENT, and the queue has room */
 };
 
+/* Values of shm_client_area.waits. Others: it yields processor `waits - 1` to the engine, and waits for
+ * nothing but news. */
+#define SHM_WAITS_NOT    0u         /* it has something to do, or does not say */
+#define SHM_WAITS_ASLEEP UINT32_MAX /* for a notification */
+
 #define SHM_MAGIC 0x31594e4f50504e53ull /* "SNPPONY1" */
 
 /** Written by the application only. */
 struct shm_client_area {
     _Alignas(64) _Atomic uint32_t cmd_tail;  /**< commands published */
+    _Atomic uint32_t waits;                  /**< where it waits: SHM_WAITS_* */
     _Alignas(64) _Atomic uint32_t cpl_head;  /**< completions consumed */
     _Alignas(64) _Atomic uint32_t is_asleep; /**< SHM_CLIENT_*: when to notify */
 };
@@ -75,6 +81,7 @@ struct shm_engine_area {
      *  snapd dies was certainly not sent. */
     _Alignas(64) _Atomic uint32_t cmd_head;
     _Alignas(64) _Atomic uint32_t cpl_tail;  /**< completions published */
+    _Atomic uint32_t processor;              /**< 1 + the engine's then; 0: not known */
     _Alignas(64) _Atomic uint32_t is_asleep; /**< SHM_ASLEEP_*: when to ring the doorbell */
     _Alignas(64) _Atomic uint32_t closed;    /**< not 0: snapd closed this port, enum shm_reason */
 };
@@ -223,6 +230,8 @@ static_assert(offsetof(struct shm_completion, u) == 16, "ABI");
 static_assert(sizeof(((struct shm_completion *)0)->u) == SHM_SLOT_BYTES - 16, "ABI");
 static_assert(offsetof(struct shm_client_area, cpl_head) == 64, "ABI");
 static_assert(offsetof(struct shm_client_area, is_asleep) == 128, "ABI");
+static_assert(offsetof(struct shm_client_area, waits) == 4, "ABI");
+static_assert(offsetof(struct shm_engine_area, processor) == 132, "ABI");
 static_assert(offsetof(struct shm_engine_area, cmd_head) == 64, "ABI");
 static_assert(offsetof(struct shm_engine_area, cpl_tail) == 128, "ABI");
 static_assert(offsetof(struct shm_engine_area, is_asleep) == 192, "ABI");

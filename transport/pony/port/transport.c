@@ -197,6 +197,14 @@ static bool arm(struct snapi_transport *transport)
     return true;
 }
 
+static void set_waiting(struct snapi_transport *transport, bool is_waiting)
+{
+    struct pony_port *port = port_of(transport);
+    if (port->link == PONY_LINK_UP && !port->is_lost) {
+        shm_client_set_waiting(&port->map.end, is_waiting && !wants_sent(port));
+    }
+}
+
 static uint64_t next_deadline_ns(const struct snapi_transport *transport)
 {
     const struct pony_port *port = port_of((struct snapi_transport *)(uintptr_t)transport);
@@ -247,6 +255,7 @@ const struct snapi_transport_ops pony_transport_ops = {
     .poll = poll_port,
     .flush = flush,
     .arm = arm,
+    .set_waiting = set_waiting,
     .next_deadline_ns = next_deadline_ns,
     .state = state,
     .listen = pony_port_listen,

@@ -279,6 +279,20 @@ bool pony_engine_publish(struct pony_engine *engine)
     return any_news;
 }
 
+bool pony_engine_is_waited_for(const struct pony_engine *engine, uint32_t processor)
+{
+    bool is_any = false;
+    base_list_foreach (it, &engine->apps) {
+        const struct pony_app *app = base_list_entry(it, struct pony_app, link);
+        enum shm_need need = app->is_dead ? SHM_NEED_NONE : shm_engine_need(&app->end, processor);
+        if (need == SHM_NEED_IT) {
+            return false;
+        }
+        is_any = is_any || need == SHM_NEED_NEWS;
+    }
+    return is_any;
+}
+
 /* Something waits for the application to consume completions: it must wake us then. A connection
  * whose peer still has credit for its largest eager message does not: the peer wakes us. */
 static bool waits_for_app(const struct pony_app *app)

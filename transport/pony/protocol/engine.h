@@ -98,6 +98,10 @@ bool pony_engine_next_packet(struct pony_engine *engine, uint64_t now_ns,
  *  got what it may wait for (SENT is no such thing). */
 bool pony_engine_publish(struct pony_engine *engine);
 
+/** Whether no application needs `processor` (1 + its number) but to hear news, and one of them yields
+ *  it to us until then. By what they say: to be believed for a short time only. */
+bool pony_engine_is_waited_for(const struct pony_engine *engine, uint32_t processor);
+
 /** Before sleeping: sets is_asleep for all applications. True: do not sleep, there is work. */
 bool pony_engine_set_asleep(struct pony_engine *engine, bool is_asleep);
 
