@@ -75,8 +75,38 @@ static void get_words(const uint8_t *at, struct pony_frame *frame)
     }
 }
 
+/* A SMALL, of which there are many in a packet, in one look. False: it is something else, or
+ * malformed; nothing was read. */
+static inline bool get_small(struct base_cursor *from, struct pony_frame *frame)
+{
+    size_t left = base_cursor_left(from);
+    const uint8_t *at = from->data + from->pos;
+    if (left < PONY_SMALL_BYTES || at[0] != PONY_FRAME_SMALL ||
+        (at[1] & ~PONY_FRAME_ORDERED) != 0) {
+        return false;
+    }
+    const uint32_t data_len = base_load_u16(at + 2);
+    if (data_len > left - PONY_SMALL_BYTES) {
+        return false;
+    }
+    *frame = (struct pony_frame){
+        .type = PONY_FRAME_SMALL,
+        .flags = at[1],
+        .conn = base_load_u32(at + 4),
+        .stream = base_load_u32(at + 8),
+        .seq = base_load_u32(at + 12),
+        .data = at + PONY_SMALL_BYTES,
+        .data_len = data_len,
+    };
+    from->pos += PONY_SMALL_BYTES + data_len;
+    return true;
+}
+
 bool pony_frame_get(struct base_cursor *from, struct pony_frame *frame)
 {
+    if (get_small(from, frame)) {
+        return true;
+    }
     const uint8_t *head = base_cursor_get_bytes(from, 8);
     *frame = (struct pony_frame){0};
     if (head == NULL || head[0] >= PONY_FRAME_MAX || shapes[head[0]].bytes == 0) {

@@ -76,4 +76,22 @@ bool pony_frame_get(struct base_cursor *from, struct pony_frame *frame);
  *  seen that PONY_FRAME_BYTES_MAX, or what pony_frame_bytes() says, fits. */
 uint32_t pony_frame_put(uint8_t *to, const struct pony_frame *frame);
 
+/** What a SMALL says, without its data. */
+struct pony_frame_small {
+    bool is_ordered;
+    uint16_t data_len;
+    uint32_t conn, stream, seq;
+};
+
+/** pony_frame_put() of a SMALL: PONY_SMALL_BYTES. */
+static inline void pony_frame_put_small(uint8_t *to, const struct pony_frame_small *small)
+{
+    to[0] = PONY_FRAME_SMALL;
+    to[1] = small->is_ordered ? PONY_FRAME_ORDERED : 0;
+    base_store_u16(to + 2, small->data_len);
+    base_store_u32(to + 4, small->conn);
+    base_store_u32(to + 8, small->stream);
+    base_store_u32(to + 12, small->seq);
+}
+
 #endif

@@ -434,7 +434,9 @@ static bool decode_ahead(const struct pony_engine *engine, struct base_cursor *c
         if (!pony_frame_get(cursor, &frames[*n])) {
             return false;
         }
-        pony_conn_prefetch(engine, frames[*n].conn);
+        if (*n == 0 || frames[*n].conn != frames[*n - 1].conn) {
+            pony_conn_prefetch(engine, frames[*n].conn);
+        }
         (*n)++;
     }
     return true;

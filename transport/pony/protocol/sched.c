@@ -119,6 +119,26 @@ static void emit_piece(struct sink *sink, struct pony_tx_msg *msg, enum pony_fra
     }
 }
 
+/* A whole message that is copied into the packet: of these there are most, and they need no more of
+ * a frame than what is written of it. */
+static void emit_small_copy(struct sink *sink, struct pony_tx_msg *msg)
+{
+    struct pony_packet *packet = sink->packet;
+    uint8_t *at = packet->head + packet->head_len;
+    uint32_t bytes = PONY_SMALL_BYTES + msg->len;
+    const struct pony_frame_small small = {.is_ordered = msg->is_ordered,
+                                           .data_len = (uint16_t)msg->len,
+                                           .conn = msg->conn->peer_number,
+                                           .stream = msg->stream,
+                                           .seq = msg->seq};
+    pony_frame_put_small(at, &small);
+    memcpy(at + PONY_SMALL_BYTES, msg->bytes, msg->len);
+    msg->sent_bytes = msg->len;
+    packet->head_len = (uint16_t)(packet->head_len + bytes);
+    sink->left -= bytes;
+    sink->n_frames++;
+}
+
 static bool emit_ctl(struct sink *sink, struct pony_conn *conn, uint8_t bit,
                      const struct pony_frame *frame)
 {
@@ -217,7 +237,11 @@ static bool send_eager_piece(struct sink *sink, struct pony_tx_msg *msg)
     uint32_t rest = msg->len - msg->sent_bytes;
     bool is_whole = msg->sent_bytes == 0;
     if (is_whole && (uint64_t)rest + PONY_SMALL_BYTES <= sink->left) {
-        emit_piece(sink, msg, PONY_FRAME_SMALL, rest);
+        if (sink->packet != NULL && rest <= COPY_MAX_BYTES) {
+            emit_small_copy(sink, msg);
+        } else {
+            emit_piece(sink, msg, PONY_FRAME_SMALL, rest);
+        }
     } else {
         bool fits_next =
             is_whole && rest <= COPY_MAX_BYTES && rest + PONY_SMALL_BYTES <= sink->room;
