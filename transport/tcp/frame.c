@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/tcp/frame.h"
 
-#include "base/endian.h"
-
 size_t ktcp_header_put(uint8_t *out, const struct ktcp_header *header)
 {
     base_store_u32(out, header->length);

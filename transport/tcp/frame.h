@@ -2,6 +2,8 @@
 #ifndef KTCP_FRAME_H
 #define KTCP_FRAME_H
 
+#include "base/endian.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +54,12 @@ struct ktcp_header {
 static inline int ktcp_header_is_long(uint8_t flags)
 {
     return (flags & (KTCP_FIRST | KTCP_LAST)) == KTCP_FIRST;
+}
+
+/** Writes the header of a message in one piece: 8 bytes. */
+static inline void ktcp_header_put_whole(uint8_t *out, uint32_t length)
+{
+    base_store_u64(out, length | (uint64_t)(KTCP_FIRST | KTCP_LAST) << 32);
 }
 
 /** Payload and padding. */

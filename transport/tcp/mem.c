@@ -56,11 +56,8 @@ struct ktcp_chunk *ktcp_chunk_take(struct ktcp_mem *mem)
     return chunk;
 }
 
-void ktcp_chunk_put(struct ktcp_mem *mem, struct ktcp_chunk *chunk)
+void ktcp_chunk_give(struct ktcp_mem *mem, struct ktcp_chunk *chunk)
 {
-    if (--chunk->refs > 0) {
-        return;
-    }
     if (mem->n_chunks >= KTCP_MEM_KEPT_SMALL) {
         free(chunk);
         return;

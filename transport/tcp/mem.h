@@ -59,8 +59,16 @@ void ktcp_mem_fini(struct ktcp_mem *mem); /**< what was not given back stays the
 /** An empty chunk with one reference; NULL: no memory. */
 struct ktcp_chunk *ktcp_chunk_take(struct ktcp_mem *mem);
 
+/** Gives a chunk back that has no reference left. */
+void ktcp_chunk_give(struct ktcp_mem *mem, struct ktcp_chunk *chunk);
+
 /** Drops one reference; the last one gives the chunk back. */
-void ktcp_chunk_put(struct ktcp_mem *mem, struct ktcp_chunk *chunk);
+static inline void ktcp_chunk_put(struct ktcp_mem *mem, struct ktcp_chunk *chunk)
+{
+    if (--chunk->refs == 0) {
+        ktcp_chunk_give(mem, chunk);
+    }
+}
 
 static inline struct ktcp_chunk *ktcp_chunk_of(uint8_t *frame)
 {

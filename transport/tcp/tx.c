@@ -30,12 +30,8 @@ static enum ktcp_class class_of(size_t len)
                                       : KTCP_CLASS_LONG;
 }
 
-static enum base_err ring_reserve(struct ktcp_tx *tx)
+__attribute__((noinline)) static enum base_err ring_grow(struct ktcp_tx *tx)
 {
-    /* Two more than asked for: a preface and an end always fit. */
-    if (tx->n_queued + tx->n_reserved + 2 < tx->capacity) {
-        return BASE_OK;
-    }
     uint32_t capacity = tx->capacity == 0 ? RING_MIN : 2 * tx->capacity;
     struct ktcp_entry *ring = malloc(capacity * sizeof(*ring));
     BASE_ENSURE(ring != NULL, BASE_E_NOMEM);
@@ -49,15 +45,27 @@ static enum base_err ring_reserve(struct ktcp_tx *tx)
     return BASE_OK;
 }
 
+static inline enum base_err ring_reserve(struct ktcp_tx *tx)
+{
+    /* Two more than asked for: a preface and an end always fit. */
+    return BASE_LIKELY(tx->n_queued + tx->n_reserved + 2 < tx->capacity) ? BASE_OK : ring_grow(tx);
+}
+
+/* The entry at place `i` from the front. */
+static inline struct ktcp_entry *entry_at(const struct ktcp_tx *tx, uint32_t i)
+{
+    return &tx->ring[(tx->head + i) & (tx->capacity - 1)];
+}
+
 static size_t entry_cost(uint32_t bytes)
 {
     return bytes + sizeof(struct ktcp_entry);
 }
 
-static void ring_push(struct ktcp_tx *tx, const struct ktcp_entry *entry)
+static inline void ring_push(struct ktcp_tx *tx, const struct ktcp_entry *entry)
 {
     base_assert(tx->n_queued < tx->capacity);
-    tx->ring[(tx->head + tx->n_queued) & (tx->capacity - 1)] = *entry;
+    *entry_at(tx, tx->n_queued) = *entry;
     tx->n_queued++;
     tx->queued[KTCP_CLASS_SHORT] += entry_cost(entry->bytes);
 }
@@ -83,9 +91,9 @@ static void ring_shrink(struct ktcp_tx *tx)
     }
 }
 
-static void ring_pop(struct ktcp_tx *tx)
+static inline void ring_pop(struct ktcp_tx *tx)
 {
-    struct ktcp_entry *entry = &tx->ring[tx->head & (tx->capacity - 1)];
+    struct ktcp_entry *entry = entry_at(tx, 0);
     tx->queued[KTCP_CLASS_SHORT] -= entry_cost(entry->bytes);
     if (entry->is_message) {
         ktcp_chunk_put(tx->mem, ktcp_chunk_of(entry->frame));
@@ -205,16 +213,25 @@ static void unpack(struct ktcp_chunk *chunk, const uint8_t *frame, uint32_t byte
     }
 }
 
-/* KT-4, KT-7, KT-17 */
+/* The zeros behind a payload, in place: seven at most. `data` is 8-aligned. KT-7 */
+static inline void zero_padding(uint8_t *data, size_t len)
+{
+    size_t past = len % 8;
+    if (past > 0) {
+        uint8_t *last = data + (len - past);
+        base_store_u64(last, base_load_u64(last) & ((UINT64_C(1) << (8 * past)) - 1));
+    }
+}
+
+/* KT-4, KT-17 */
 static void send_short(struct ktcp_tx *tx, struct snapi_tx *room, uint64_t tag)
 {
     uint8_t *frame = room->data - KTCP_HEADER_BYTES;
     size_t body = ktcp_body_bytes(room->len);
     uint32_t bytes = (uint32_t)(KTCP_HEADER_BYTES + body);
     base_assert(bytes <= room->priv[1]);
-    struct ktcp_header header = {.length = (uint32_t)room->len, .flags = KTCP_FIRST | KTCP_LAST};
-    (void)ktcp_header_put(frame, &header);
-    memset(room->data + room->len, 0, body - room->len);
+    ktcp_header_put_whole(frame, (uint32_t)room->len);
+    zero_padding(room->data, room->len);
     unpack(ktcp_chunk_of(frame), frame, (uint32_t)room->priv[1], bytes);
     tx->n_reserved--;
     ring_push(tx,
@@ -237,7 +254,7 @@ static void send_long(struct ktcp_tx *tx, struct snapi_tx *room, uint64_t tag)
     struct ktcp_long *msg = (struct ktcp_long *)(void *)(room->data - KTCP_LONG_HEAD_BYTES);
     msg->total = room->len;
     msg->tag = tag;
-    memset(room->data + room->len, 0, ktcp_body_bytes(room->len) - room->len);
+    zero_padding(room->data, room->len);
     base_list_del(&msg->link);
     base_list_add_tail(&tx->waiting, &msg->link);
     msg->class = (uint8_t)class_of(room->len);
@@ -409,10 +426,15 @@ static void gather_frames(struct ktcp_tx *tx, struct ktcp_batch *batch, uint32_t
     size_t before = batch->bytes;
     while (*next < tx->n_queued && batch->bytes - before < KTCP_PIECE_BYTES &&
            batch->n_iov < KTCP_TX_IOV - 2) {
-        const struct ktcp_entry *entry = &tx->ring[(tx->head + *next) & (tx->capacity - 1)];
+        const struct ktcp_entry *entry = entry_at(tx, *next);
         uint32_t done = *next == 0 ? tx->front_done : 0;
-        batch_add(batch, entry->frame + done, entry->bytes - done);
-        (*next)++;
+        uint8_t *data = entry->frame + done;
+        size_t len = entry->bytes - done;
+        while (++*next < tx->n_queued && (entry = entry_at(tx, *next))->frame == data + len &&
+               batch->bytes + len - before < KTCP_PIECE_BYTES) {
+            len += entry->bytes; /* it was packed right behind */
+        }
+        batch_add(batch, data, len);
     }
     if (batch->bytes > before) {
         batch->items[batch->n_items++] =
@@ -467,7 +489,7 @@ void ktcp_tx_gather(struct ktcp_tx *tx, struct ktcp_batch *batch)
 static void advance_frames(struct ktcp_tx *tx, size_t n)
 {
     while (n > 0) {
-        const struct ktcp_entry *entry = &tx->ring[tx->head & (tx->capacity - 1)];
+        const struct ktcp_entry *entry = entry_at(tx, 0);
         size_t left = entry->bytes - tx->front_done;
         if (n < left) {
             tx->front_done += (uint32_t)n;
