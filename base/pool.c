@@ -64,6 +64,7 @@ static enum base_err add_chunk(struct base_pool *pool)
         slot->gen = 0;
         slot->next_free = pool->free;
         pool->free = slot;
+        base_poison(slot->object, pool->slot_bytes - BASE_POOL_HEADER_BYTES);
     }
     return BASE_OK;
 }

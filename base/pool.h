@@ -12,12 +12,14 @@
  * Memory   grows chunk by chunk up to max_objects; with objects_per_chunk == max_objects, or after
  *          base_pool_reserve, taking never goes to the heap. Objects are 16-aligned. Where a header
  *          (BASE_POOL_HEADER_BYTES) and its object are longer than two cache lines together, the
- *          header begins a line: a type can choose what lies in its first lines.
+ *          header begins a line: a type can choose what lies in its first lines. To the address
+ *          sanitizer free objects, but for their headers, are no memory.
  * Threads  one owner
  */
 #include "base/assert.h"
 #include "base/compiler.h"
 #include "base/error.h"
+#include "base/poison.h"
 
 #include <stdalign.h>
 #include <stdbool.h>
@@ -85,6 +87,7 @@ static inline void *base_pool_take_unset(struct base_pool *pool, uint32_t *idx)
     pool->free = slot->next_free;
     slot->gen++;
     pool->n_taken++;
+    base_unpoison(slot->object, pool->object_bytes);
     if (idx != NULL) {
         *idx = slot->idx;
     }
@@ -103,6 +106,7 @@ static inline void base_pool_put(struct base_pool *pool, void *object)
     slot->next_free = pool->free;
     pool->free = slot;
     pool->n_taken--;
+    base_poison(slot->object, pool->slot_bytes - BASE_POOL_HEADER_BYTES);
 }
 
 /** pool.c's: idx < n_slots. */

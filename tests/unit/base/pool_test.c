@@ -89,6 +89,30 @@ static void an_old_generation_is_not_found(void **state)
     base_pool_fini(&pool);
 }
 
+/* What it says where nobody checks tells whether somebody does. */
+static void the_sanitizer_knows_what_is_free(void **state)
+{
+    (void)state;
+    uint8_t probe[8] = {0};
+    base_poison(probe, sizeof(probe));
+    bool is_checked = base_is_poisoned(probe);
+    base_unpoison(probe, sizeof(probe));
+    struct base_pool pool;
+    assert_int_equal(base_pool_init(&pool, 20, 4, 4), BASE_OK);
+    uint8_t *object = base_pool_take(&pool, NULL);
+    assert_false(base_is_poisoned(object));
+    assert_false(base_is_poisoned(object + 19));
+    assert_int_equal(base_is_poisoned(object + 20), is_checked);              /* behind it */
+    assert_int_equal(base_is_poisoned(object + pool.slot_bytes), is_checked); /* not taken yet */
+    base_pool_put(&pool, object);
+    assert_int_equal(base_is_poisoned(object), is_checked);
+    assert_int_equal(base_is_poisoned(object + 19), is_checked);
+    assert_null(base_pool_at(&pool, 0)); /* may be asked */
+    assert_ptr_equal(base_pool_take_unset(&pool, NULL), object);
+    assert_false(base_is_poisoned(object));
+    base_pool_fini(&pool);
+}
+
 static void reserve_makes_room_ahead(void **state)
 {
     (void)state;
@@ -184,6 +208,7 @@ int main(void)
         cmocka_unit_test(it_grows_to_its_limit_and_addresses_stay),
         cmocka_unit_test(any_index_may_be_asked_for),
         cmocka_unit_test(an_old_generation_is_not_found),
+        cmocka_unit_test(the_sanitizer_knows_what_is_free),
         cmocka_unit_test(reserve_makes_room_ahead),
         cmocka_unit_test(bad_shapes_are_refused),
         cmocka_unit_test(the_walk_sees_exactly_the_taken_ones),
