@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
-#include "base/hash.h"
 #include "rpc/status.h"
 #include "server/server_impl.h"
 
@@ -12,8 +11,6 @@
  * Calls: from a REQUEST to the handler, and from the answer, given on any thread, to a RESPONSE.
  */
 enum {
-    BUCKETS_MIN = 64,
-    BUCKETS_MAX = 8192,
     LONG_REPLY_BYTES = 1024 * 1024, /* a method that answers so much is paced */
     SMALL_REPLY_BYTES = 128,        /* what is no longer is packed without measuring it first */
     EARLY_CALLS_MAX = 1024,         /* of one connection, before its HELLO */
@@ -27,95 +24,14 @@ enum base_err snapi_server_calls_init(struct snap_server *server)
     base_list_init(&server->adrift);
     base_list_init(&server->ready);
     snapi_work_init(&server->ready_work, run_ready_later);
-    server->n_buckets = BUCKETS_MIN;
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
-    server->by_id = calloc(server->n_buckets, sizeof(*server->by_id));
-    return server->by_id != NULL ? BASE_OK : BASE_E_NOMEM;
-}
-
-static void chain(struct snap_server_call **end, struct snap_server_call *call)
-{
-    call->hash_next = NULL;
-    call->hash_at = end;
-    *end = call;
-}
-
-static void unchain(struct snap_server_call *call)
-{
-    *call->hash_at = call->hash_next;
-    if (call->hash_next != NULL) {
-        call->hash_next->hash_at = call->hash_at;
-    }
-    call->hash_at = NULL;
+    return snapi_server_by_id_init(server);
 }
 
 static inline void unchain_if_chained(struct snap_server_call *call)
 {
     if (BASE_UNLIKELY(call->hash_at != NULL)) {
-        unchain(call);
+        snapi_server_unchain(call);
     }
-}
-
-static struct snap_server_call **bucket_of(const struct snapi_server_conn *conn, uint64_t id)
-{
-    uint64_t hash = base_hash_pair(conn->server->hash_seed, (uint64_t)(uintptr_t)conn, id);
-    return &conn->server->by_id[hash & (conn->server->n_buckets - 1)];
-}
-
-/* Where the call is linked, or the NULL at the end of its chain. */
-static struct snap_server_call **find_in_chain(const struct snapi_server_conn *conn, uint64_t id)
-{
-    struct snap_server_call **at = bucket_of(conn, id);
-    while (*at != NULL && ((*at)->conn != conn || (*at)->id != id)) {
-        at = &(*at)->hash_next;
-    }
-    return at;
-}
-
-/* Doubles the table: it is as large as the calls need and no larger, so that few calls of many
- * connections meet few lines. When there is no memory for it, the chains grow instead. */
-static void grow_table(struct snap_server *server)
-{
-    uint32_t n_old = server->n_buckets;
-    struct snap_server_call **old = server->by_id;
-    /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
-    struct snap_server_call **bigger = calloc((size_t)n_old * 2, sizeof(*bigger));
-    if (bigger == NULL) {
-        return;
-    }
-    server->by_id = bigger;
-    server->n_buckets = n_old * 2;
-    for (uint32_t i = 0; i < n_old; i++) {
-        struct snap_server_call *call;
-        while ((call = old[i]) != NULL) {
-            unchain(call);
-            chain(find_in_chain(call->conn, call->id), call);
-        }
-    }
-    free((void *)old);
-}
-
-static void grow_if_full(struct snap_server *server)
-{
-    if (server->n_calls > server->n_buckets && server->n_buckets < BUCKETS_MAX) {
-        grow_table(server);
-    }
-}
-
-/* As find_in_chain(). A client that counts its calls upwards, and cancels none, never asks for one by its
- * number: until somebody does, the calls of a connection are in no chain. Each gets into one once. */
-static struct snap_server_call **find(struct snapi_server_conn *conn, uint64_t id)
-{
-    if (!conn->is_indexed) {
-        conn->is_indexed = true;
-        base_list_foreach (it, &conn->calls) {
-            struct snap_server_call *call = base_list_entry(it, struct snap_server_call, link);
-            grow_if_full(conn->server);
-            chain(find_in_chain(conn, call->id), call);
-        }
-    }
-    grow_if_full(conn->server);
-    return find_in_chain(conn, id);
 }
 
 /* Whether no call in flight has the number. *end: where in its chain the call belongs, NULL: in none.
@@ -128,7 +44,7 @@ static bool is_new_number(struct snapi_server_conn *conn, uint64_t id,
     }
     *end = NULL;
     if (BASE_UNLIKELY(conn->is_indexed || id <= conn->last_id)) {
-        *end = find(conn, id);
+        *end = snapi_server_find_call(conn, id);
     }
     conn->last_id = base_max_u64(conn->last_id, id);
     return *end == NULL || **end == NULL;
@@ -244,7 +160,7 @@ static struct snap_server_call *admit(struct snapi_server_conn *conn,
     call->handler = handler;
     call->hash_at = NULL;
     if (BASE_UNLIKELY(end != NULL)) {
-        chain(end, call);
+        snapi_server_chain(end, call);
     }
     base_list_add_tail(&conn->calls, &call->link);
     server->n_calls++;
@@ -420,7 +336,7 @@ static void set_cancelled(struct snap_server_call *call)
 /* PR-15 */
 void snapi_server_on_cancel(struct snapi_server_conn *conn, uint64_t id)
 {
-    struct snap_server_call *call = *find(conn, id);
+    struct snap_server_call *call = *snapi_server_find_call(conn, id);
     if (call != NULL) {
         set_cancelled(call);
     }

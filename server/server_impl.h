@@ -182,6 +182,21 @@ void snapi_server_conn_close(struct snapi_server_conn *conn);
 /** Drops everything now; the connection is freed. `why` NULL: nothing is logged. */
 void snapi_server_conn_abort(struct snapi_server_conn *conn, const char *why);
 
+/* ---- by_id.c ---- */
+
+/** Errors: BASE_E_NOMEM. server.c frees the table. */
+BASE_MUST_USE enum base_err snapi_server_by_id_init(struct snap_server *server);
+
+/** Where the call of that number is linked in its chain, or the NULL at the end, where one of that number
+ * belongs; until the next find. All calls of the connection are in chains from now on. */
+struct snap_server_call **snapi_server_find_call(struct snapi_server_conn *conn, uint64_t id);
+
+/** Links a call at the end of its chain. */
+void snapi_server_chain(struct snap_server_call **end, struct snap_server_call *call);
+
+/** Of a call that is in a chain. */
+void snapi_server_unchain(struct snap_server_call *call);
+
 /* ---- call.c ---- */
 
 /** A REQUEST came. May free the connection. */
