@@ -246,6 +246,7 @@ local CIPHERS = { [1] = "AES-128-GCM", [2] = "ChaCha20-Poly1305" }
 local FRAMES = {
     [1] = "OPEN", [2] = "OPEN_OK", [3] = "REFUSE", [4] = "SMALL", [5] = "FRAG", [6] = "RTS",
     [7] = "GRANT", [8] = "CREDIT", [9] = "CLOSE", [10] = "CLOSE_OK", [11] = "RESET",
+    [12] = "PAD",
 }
 local CLASSES = {[0] = "NORMAL", [1] = "LATENCY", [2] = "BULK"}
 
@@ -372,10 +373,11 @@ local WORDS = { -- behind the 8 common bytes of a frame: field and size
     [9] = { { f.n_msgs, 4 } },
     [10] = {},
     [11] = {},
+    [12] = {},
 }
 local HAS_REASON = { [3] = true, [11] = true }
 local HAS_FLAGS = { [4] = true, [5] = true, [6] = true }
-local HAS_DATA = { [4] = true, [5] = true }
+local HAS_DATA = { [4] = true, [5] = true, [12] = true }
 
 local function frame_bytes(type)
     local n = 8
@@ -510,7 +512,9 @@ local function dissect_frame(buf, tree, infos, pinfo, place)
     if all > len then
         local data = buf(len, data_len)
         sub:add(f.data, data)
-        info = info .. " " .. frame_message(buf, sub, type, data, pinfo, place)
+        if type ~= 12 then
+            info = info .. " " .. frame_message(buf, sub, type, data, pinfo, place)
+        end
     end
     table.insert(infos, "[" .. info .. "]")
     return all

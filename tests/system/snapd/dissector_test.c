@@ -218,6 +218,8 @@ static void write_operations(void)
         {{.type = PONY_FRAME_CLOSE_OK}, "DATA 4294967295 [CLOSE_OK]"},
         {{.type = PONY_FRAME_RESET, .reason = SHM_REASON_APP_GONE},
          "DATA 4294967295 [RESET APP_GONE]"},
+        {{.type = PONY_FRAME_PAD, .data = (const uint8_t *)"zzz", .data_len = 3},
+         "DATA 4294967295 [PAD]"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

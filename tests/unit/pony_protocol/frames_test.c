@@ -50,6 +50,7 @@ static const struct pony_frame samples[] = {
     {.type = PONY_FRAME_CLOSE, .conn = 25, .msg_no = 26},
     {.type = PONY_FRAME_CLOSE_OK, .conn = 27},
     {.type = PONY_FRAME_RESET, .conn = 28, .reason = 255},
+    {.type = PONY_FRAME_PAD, .data = data, .data_len = 5},
 };
 
 enum {
@@ -147,6 +148,24 @@ static void unknown_types_flags_and_lengths_are_malformed(void **state)
     assert_false(pony_frame_get(&cursor, &got));
 }
 
+/* PX-78 */
+static void a_pad_fills_up_to_the_next_multiple_that_it_can_reach(void **state)
+{
+    (void)state;
+    assert_int_equal(pony_frame_pad_for(0), 0);
+    assert_int_equal(pony_frame_pad_for(PONY_ALIGN_BYTES), 0);
+    assert_int_equal(pony_frame_pad_for(1), PONY_ALIGN_BYTES - 1);
+    assert_int_equal(pony_frame_pad_for(PONY_ALIGN_BYTES - PONY_PAD_BYTES), PONY_PAD_BYTES);
+    assert_int_equal(pony_frame_pad_for(PONY_ALIGN_BYTES - PONY_PAD_BYTES + 1),
+                     PONY_PAD_BYTES - 1 + PONY_ALIGN_BYTES);
+    for (uint32_t bytes = 0; bytes < 1000; bytes++) {
+        uint32_t pad = pony_frame_pad_for(bytes);
+        assert_int_equal((bytes + pad) % PONY_ALIGN_BYTES, 0);
+        assert_true(pad == 0 || pad >= PONY_PAD_BYTES);
+        assert_true(pad < PONY_ALIGN_BYTES + PONY_PAD_BYTES);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +174,7 @@ int main(void)
         cmocka_unit_test(a_frame_cut_anywhere_is_malformed),
         cmocka_unit_test(an_open_has_one_of_three_classes),
         cmocka_unit_test(unknown_types_flags_and_lengths_are_malformed),
+        cmocka_unit_test(a_pad_fills_up_to_the_next_multiple_that_it_can_reach),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,7 @@ static bool look(void *arg, const struct pony_addr *from, const struct pony_addr
     uint8_t classes = 0;
     while (base_cursor_left(&cursor) > 0) {
         assert_true(pony_frame_get(&cursor, &frame));
-        for (uint32_t i = 0; i < PONY_CLASSES; i++) {
+        for (uint32_t i = 0; i < PONY_CLASSES && frame.type != PONY_FRAME_PAD; i++) {
             if ((frame.conn | SHM_CONN_ACCEPTED) == watch->conns[i] && frame.data_len > 0) {
                 classes |= (uint8_t)(1u << i);
             }

@@ -214,6 +214,24 @@ static void frames_for_nobody_are_counted_and_dropped(void **state)
     free_pair(script.pair);
 }
 
+/* PX-78 */
+static void a_pad_says_nothing(void **state)
+{
+    (void)state;
+    struct script script = make_script();
+    uint64_t before = world_counter(&script.pair->world, 1, "frames_stale");
+    uint32_t limit = script.conn->tx_limit;
+    add(&script, (struct pony_frame){.type = PONY_FRAME_PAD, .conn = 0x7ffffff0});
+    add(&script, (struct pony_frame){.type = PONY_FRAME_PAD, .data_len = 500});
+    add(&script, (struct pony_frame){.type = PONY_FRAME_CREDIT, .limit_bytes = limit + 64});
+    add(&script, (struct pony_frame){.type = PONY_FRAME_PAD, .data_len = 1});
+    assert_true(deliver(&script));
+    assert_int_equal(world_counter(&script.pair->world, 1, "frames_stale"), before);
+    assert_int_equal(script.conn->tx_limit, limit + 64);
+    assert_int_equal(script.conn->state, PONY_CONN_OPEN);
+    free_pair(script.pair);
+}
+
 /* PX-60 */
 static void malformed_frames_end_the_flow(void **state)
 {
@@ -277,6 +295,7 @@ int main(void)
         cmocka_unit_test(what_could_never_have_memory_ends_with_no_memory),
         cmocka_unit_test(closing_twice_ends_the_connection),
         cmocka_unit_test(frames_for_nobody_are_counted_and_dropped),
+        cmocka_unit_test(a_pad_says_nothing),
         cmocka_unit_test(malformed_frames_end_the_flow),
         cmocka_unit_test(what_comes_before_a_malformed_frame_counts),
         cmocka_unit_test(an_older_credit_changes_nothing),

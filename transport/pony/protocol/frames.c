@@ -21,11 +21,18 @@ static const struct shape shapes[PONY_FRAME_MAX] = {
     [PONY_FRAME_CLOSE] = {12, 0, false, false},
     [PONY_FRAME_CLOSE_OK] = {8, 0, false, false},
     [PONY_FRAME_RESET] = {8, 0, true, false},
+    [PONY_FRAME_PAD] = {PONY_PAD_BYTES, 0, false, true},
 };
 
 uint32_t pony_frame_bytes(uint8_t type)
 {
     return type < PONY_FRAME_MAX ? shapes[type].bytes : 0;
+}
+
+uint32_t pony_frame_pad_for(uint32_t bytes)
+{
+    uint32_t pad = -bytes % PONY_ALIGN_BYTES;
+    return pad > 0 && pad < PONY_PAD_BYTES ? pad + (uint32_t)PONY_ALIGN_BYTES : pad;
 }
 
 /* The words of `frame` behind its common part; `at` has room for all of them. */
@@ -70,6 +77,7 @@ static void get_words(const uint8_t *at, struct pony_frame *frame)
     case PONY_FRAME_REFUSE:
     case PONY_FRAME_CLOSE_OK:
     case PONY_FRAME_RESET:
+    case PONY_FRAME_PAD:
     case PONY_FRAME_MAX:
         break;
     }
@@ -179,6 +187,7 @@ static void put_words(uint8_t *at, const struct pony_frame *frame)
     case PONY_FRAME_REFUSE:
     case PONY_FRAME_CLOSE_OK:
     case PONY_FRAME_RESET:
+    case PONY_FRAME_PAD:
     case PONY_FRAME_MAX:
         break;
     }

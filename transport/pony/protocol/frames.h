@@ -11,7 +11,7 @@
  * Frames: what the operation layers of two engines tell each other inside a flow's packets.
  *
  * Shape    little-endian; eight bytes common to all (type, flags or reason, data length, connection
- *          number of the receiver), then 32-bit words by type, then data (SMALL and FRAG only).
+ *          number of the receiver), then 32-bit words by type, then data (SMALL, FRAG and PAD only).
  *          Frames follow each other without padding up to the end of the packet.
  * Trust    decoding checks type, reserved bits and that everything lies inside the packet; what
  *          the values mean is for receive.c
@@ -30,7 +30,8 @@ enum pony_frame_type {
     PONY_FRAME_CLOSE = 9,     /**< no more messages; how many there were */
     PONY_FRAME_CLOSE_OK = 10, /**< all of them arrived, the connection is gone here */
     PONY_FRAME_RESET = 11,    /**< the connection is gone here; reason */
-    PONY_FRAME_MAX = 12
+    PONY_FRAME_PAD = 12,      /**< nothing; conn: 0. PX-78 */
+    PONY_FRAME_MAX = 13
 };
 
 enum {
@@ -43,7 +44,11 @@ enum {
     PONY_SMALL_BYTES = 16,
     PONY_FRAG_BYTES = 28,
     PONY_RTS_BYTES = 28,
-    PONY_FRAME_BYTES_MAX = 28 /**< of any frame without its data */
+    PONY_PAD_BYTES = 8,        /**< and zeros */
+    PONY_FRAME_BYTES_MAX = 28, /**< of any frame without its data */
+
+    PONY_ALIGN_BYTES =
+        32 /**< where in a packet payloads begin, what they are multiples of. PX-78 */
 };
 
 /** A decoded frame. Fields that its type does not have are 0. */
@@ -68,6 +73,10 @@ struct pony_frame {
 
 /** Bytes of a frame of `type` without data; 0: there is no such type. */
 uint32_t pony_frame_bytes(uint8_t type);
+
+/** Length of the PAD, data included, that lets a packet of `bytes` end at a multiple of
+ *  PONY_ALIGN_BYTES: 0 or PONY_PAD_BYTES and more. */
+uint32_t pony_frame_pad_for(uint32_t bytes);
 
 /** Reads the next frame. False: malformed. Not to be called at the end of the packet. */
 bool pony_frame_get(struct base_cursor *from, struct pony_frame *frame);

@@ -412,6 +412,9 @@ void pony_receive_for_conn(struct pony_conn *conn, const struct pony_frame *fram
 static void receive_frame(struct pony_engine *engine, struct pony_link *link,
                           const struct pony_frame *frame)
 {
+    if (frame->type == PONY_FRAME_PAD) {
+        return;
+    }
     if (frame->type == PONY_FRAME_OPEN) {
         pony_mapper_on_open(engine, link, NULL, frame);
         return;

@@ -2,6 +2,7 @@
 #include "base/compiler.h"
 #include "transport/pony/protocol/rxmem.h"
 #include "transport/pony/protocol/state.h"
+#include "transport/pony/protocol/wire.h"
 
 #include <string.h>
 
@@ -24,6 +25,7 @@ enum {
     PASSES_MAX = 256,         /* of VISITS_MAX each: as many connections as an engine has */
     COPY_MAX_BYTES = 1024,    /* copied into the packet: the application has its memory at once */
     PIECE_MIN_BYTES = 128,    /* smaller pieces of a message wait for the next packet */
+    PAD_MIN_BYTES = 1024,     /* of a packet that carries no large message, to be padded */
     LOCAL_PIECE_BYTES = 65536 /* of a large message, in one copy */
 };
 
@@ -36,6 +38,7 @@ struct sink {
     uint32_t n_frames;
     bool is_full;   /* a payload is in it, or the next thing does not fit */
     bool has_large; /* bytes of a granted message are in it */
+    bool is_bulk;   /* something of a message of several packets is */
 };
 
 enum turn {
@@ -77,10 +80,38 @@ static void emit(struct sink *sink, struct pony_conn *conn, const struct pony_fr
     sink->left -= bytes;
 }
 
+/* Before the last `bytes` of a packet: so that these end where the kernel's memory is aligned, and what
+ * stands behind them in the same datagram begins there. Not where there is no room. PX-78 */
+static void emit_pad(struct sink *sink, uint32_t bytes)
+{
+    static const uint8_t zeros[PONY_ALIGN_BYTES + PONY_PAD_BYTES];
+    uint32_t head_len = (uint32_t)PONY_WIRE_HDR_BYTES + sink->packet->head_len - PONY_HEAD_ROOM;
+    uint32_t pad = pony_frame_pad_for(head_len + bytes);
+    if (pad > 0 && bytes + pad <= sink->left) {
+        const struct pony_frame frame = {
+            .type = PONY_FRAME_PAD, .data = zeros, .data_len = pad - (uint32_t)PONY_PAD_BYTES};
+        emit(sink, NULL, &frame);
+    }
+}
+
+/* How much of the `rest` of a message goes into the packet as a FRAG: what is not copied is a multiple
+ * of what payloads are aligned to, but for the last. */
+static uint32_t piece_bytes(const struct sink *sink, uint32_t rest)
+{
+    uint32_t room = sink->left - PONY_FRAG_BYTES;
+    if (rest <= room && rest <= COPY_MAX_BYTES) {
+        return rest;
+    }
+    uint32_t head_len = (uint32_t)PONY_WIRE_HDR_BYTES + sink->packet->head_len - PONY_HEAD_ROOM;
+    room -= pony_frame_pad_for(head_len + PONY_FRAG_BYTES);
+    return base_min_u32(rest, room - room % PONY_ALIGN_BYTES);
+}
+
 /* A frame whose data stays where it is, in the application's memory, until acknowledged. */
 static void emit_payload(struct sink *sink, struct pony_frame *frame, struct pony_tx_msg *msg)
 {
     const uint8_t *payload = frame->data;
+    emit_pad(sink, pony_frame_bytes(frame->type) + frame->data_len);
     frame->data = NULL;
     emit(sink, msg->conn, frame);
     sink->packet->payload = payload;
@@ -111,6 +142,7 @@ static void emit_piece(struct sink *sink, struct pony_tx_msg *msg, enum pony_fra
     if (type == PONY_FRAME_FRAG && msg->state == PONY_TX_EAGER) {
         frame.flags |= PONY_FRAME_EAGER;
     }
+    sink->is_bulk |= type == PONY_FRAME_FRAG;
     msg->sent_bytes += n;
     if (sink->packet == NULL || n <= COPY_MAX_BYTES) {
         emit(sink, conn, &frame);
@@ -225,6 +257,7 @@ static bool send_flow_control(struct sink *sink, struct pony_conn *conn)
         base_list_add_tail(&conn->asked, &msg->link);
         msg->state = PONY_TX_ASKED;
         conn->n_asked++;
+        sink->is_bulk = true;
         emit(sink, conn, &frame);
     }
     conn->may_ask = !base_list_is_empty(&conn->rts);
@@ -250,7 +283,7 @@ static bool send_eager_piece(struct sink *sink, struct pony_tx_msg *msg)
             sink->is_full = true;
             return false;
         }
-        emit_piece(sink, msg, PONY_FRAME_FRAG, base_min_u32(rest, sink->left - PONY_FRAG_BYTES));
+        emit_piece(sink, msg, PONY_FRAME_FRAG, piece_bytes(sink, rest));
     }
     if (msg->sent_bytes == msg->len) {
         pony_tx_handed_over(msg);
@@ -356,9 +389,10 @@ static enum turn large_turn(struct sink *sink, struct pony_conn *conn)
             return TURN_FULL;
         }
         struct pony_tx_msg *msg = base_list_entry(first, struct pony_tx_msg, link);
-        uint32_t room = sink->packet != NULL ? sink->left - PONY_FRAG_BYTES : LOCAL_PIECE_BYTES;
         uint32_t before = msg->sent_bytes;
-        uint32_t n = base_min_u32(msg->len - before, room);
+        uint32_t rest = msg->len - before;
+        uint32_t n =
+            sink->packet != NULL ? piece_bytes(sink, rest) : base_min_u32(rest, LOCAL_PIECE_BYTES);
         emit_piece(sink, msg, PONY_FRAME_FRAG, n);
         sink->has_large = true;
         conn->large_left -= (int32_t)(n + PONY_FRAG_BYTES);
@@ -481,6 +515,10 @@ bool pony_sched_fill(void *ctx, struct pony_flow *flow, struct pony_packet *pack
     }
     if (link->busy != 0 && link->busy != 1u << link->class) {
         pony_link_reclass(link);
+    }
+    if (sink.n_frames > 0 && packet->payload == NULL &&
+        (sink.is_bulk || room - sink.left >= PAD_MIN_BYTES)) {
+        emit_pad(&sink, 0);
     }
     pony_count(engine, PONY_OPS_FRAMES_SENT, sink.n_frames);
     return sink.n_frames > 0;
