@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    MESSAGE_LINES = 2 /* of a message: a short one */
+};
+
 /* Handlers return what is wrong with the completion; NULL: nothing. */
 typedef const char *handle_fn(struct pony_port *port, const struct shm_completion *cpl);
 
@@ -228,7 +232,7 @@ static bool is_large(const struct pony_port *port, const struct shm_completion *
     return cpl->kind == SHM_CPL_RECEIVED && cpl->u.received.len > port->map.rx_bytes / 64;
 }
 
-/* The connections that messages arrived for, and what the callers know of them, are on their way
+/* Messages, the connections that they arrived for, and what the callers know of them, are on their way
  * from memory together before the first message is handed over. Handlers look their connection up
  * again: one before them may have ended it. */
 static void prefetch_batch(struct pony_port *port, uint32_t n)
@@ -238,7 +242,13 @@ static void prefetch_batch(struct pony_port *port, uint32_t n)
     uint32_t last = 0; /* no connection's number */
     for (uint32_t i = 0; i < n; i++) {
         const struct shm_completion *cpl = &port->completions[i];
-        if (cpl->kind != SHM_CPL_RECEIVED || cpl->conn == last) {
+        if (cpl->kind != SHM_CPL_RECEIVED) {
+            continue;
+        }
+        if (cpl->u.received.off < port->map.rx_bytes) {
+            base_prefetch_lines(port->map.rx + cpl->u.received.off, MESSAGE_LINES);
+        }
+        if (cpl->conn == last) {
             continue;
         }
         last = cpl->conn;
