@@ -51,9 +51,10 @@ static void name_address(struct snapd_udp *udp)
 static void udp_destroy(struct snapd_dev *dev)
 {
     struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
-    for (uint32_t i = 0; i < SNAPD_UDP_PORTS_MAX; i++) {
+    for (uint32_t i = 0; i < UDP_FDS; i++) {
         base_fd_close(&udp->fds[i]);
     }
+    base_fd_close(&udp->epoll_fd);
     free(udp->tx.stash_memory);
     free(udp->rx.memory);
     free(udp);
@@ -61,7 +62,8 @@ static void udp_destroy(struct snapd_dev *dev)
 
 static int udp_fd(const struct snapd_dev *dev)
 {
-    return ((const struct snapd_udp *)(const void *)dev)->fds[0];
+    const struct snapd_udp *udp = (const struct snapd_udp *)(const void *)dev;
+    return udp->epoll_fd >= 0 ? udp->epoll_fd : udp->fds[0];
 }
 
 static uint16_t udp_port(const struct snapd_dev *dev)
@@ -104,21 +106,36 @@ static bool udp_next_too_long(struct snapd_dev *dev, struct pony_addr *to, uint3
 static bool udp_set_asleep(struct snapd_dev *dev, bool is_asleep, bool *wants_write)
 {
     struct snapd_udp *udp = base_container_of(dev, struct snapd_udp, dev);
-    *wants_write = udp->tx.stash_at < udp->tx.stash_n;
+    bool is_full = udp->tx.stash_at < udp->tx.stash_n;
+    if (udp->epoll_fd >= 0) {
+        udp_conn_watch_room(udp, is_full && is_asleep);
+    }
+    *wants_write = is_full && udp->epoll_fd < 0;
     if (is_asleep) {
         /* Errors left in the queue would wake us for ever. */
         udp_drain_errors(udp, 0);
+        udp->rx.has_slept = true;
+        if (udp->conn.port != 0) {
+            udp_drain_errors(udp, udp->conn.port);
+        }
     }
     return udp->rx.idx < udp->rx.n || udp->may_have_errors || udp->n_unreachable > 0 ||
            udp->n_too_long > 0;
 }
 
-static uint64_t kernel_drops(const struct snapd_udp *udp)
+/* 0 for a socket that is not there. */
+static uint64_t drops_of(int fd)
 {
     uint32_t info[MEMINFO_WORDS] = {0};
     socklen_t len = sizeof(info);
-    (void)getsockopt(udp->fds[0], SOL_SOCKET, SO_MEMINFO, info, &len);
+    (void)getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len);
     return info[SK_MEMINFO_DROPS];
+}
+
+static uint64_t drops(const struct snapd_udp *udp)
+{
+    return drops_of(udp->fds[0]) + drops_of(udp->fds[UDP_CONN_V4]) +
+           drops_of(udp->fds[UDP_CONN_V6]);
 }
 
 static const char *udp_counter(const struct snapd_dev *dev, uint32_t idx, uint64_t *value)
@@ -143,13 +160,16 @@ static const char *udp_counter(const struct snapd_dev *dev, uint32_t idx, uint64
         {"udp_unreachable", c->unreachable},
         {"udp_side_packets", c->side_pkts},
         {"udp_side_received_datagrams", c->side_datagrams},
+        {"udp_connects", c->connects},
+        {"udp_connected_packets", c->conn_pkts},
+        {"udp_connected_received_datagrams", c->conn_datagrams},
         {"udp_kernel_drops", 0},
     };
 
     if (idx >= BASE_ARRAY_LEN(all)) {
         return NULL;
     }
-    *value = idx == BASE_ARRAY_LEN(all) - 1 ? kernel_drops(udp) : all[idx].value;
+    *value = idx == BASE_ARRAY_LEN(all) - 1 ? drops(udp) : all[idx].value;
     return all[idx].name;
 }
 
@@ -178,12 +198,13 @@ enum base_err snapd_udp_create(const struct snapd_udp_config *config, struct sna
     }
     memset(udp, 0, sizeof(*udp));
     udp->dev.ops = &udp_ops;
-    for (uint32_t i = 0; i < SNAPD_UDP_PORTS_MAX; i++) {
+    for (uint32_t i = 0; i < UDP_FDS; i++) {
         udp->fds[i] = -1;
+        udp->rx.want[i] = 1;
     }
+    udp->epoll_fd = -1;
     udp->side_due_ns = UINT64_MAX;
     udp->log = config->log;
-    udp->rx.want = 1;
     udp->tx.stash_memory = calloc(PONY_TX_BATCH_MAX, PONY_MTU_MAX);
     udp->rx.memory = aligned_alloc(4096, (size_t)UDP_RX_BUFFERS * UDP_RX_BYTES);
     enum base_err err = BASE_E_NOMEM;

@@ -19,6 +19,15 @@ enum {
  * Ports    a packet leaves from port src_port_hint % n_ports; 0 is the main one. Side sockets only send:
  *          peers answer to the main port, but for RESETs to what they do not know, and ICMP errors.
  *          Therefore one is read 10 ms after it sent, not each time: a deadline of the device
+ * Busy     with is_connecting, the peer that most datagrams leave for has a socket of its own, bound to
+ *          the main port and connected: that saves the kernel a look-up of the route and of our address,
+ *          each way. UDP_CONN_VOTES datagrams more than to all others make it that peer, no sooner than
+ *          UDP_CONN_PAUSE_NS after another one. Not connected: peers with link-local addresses, those
+ *          that reach an address of ours that the kernel would not answer from. Others' packets are
+ *          found within UDP_LOOK_FIRST_NS, or at once after one of the last UDP_WARM_NS
+ * Port     these sockets are opened with the main one, as only then may they share its port
+ *          (SO_REUSEPORT, cleared afterwards); without a peer they are connected to a port of this host
+ *          that nothing comes from, since an unconnected one would take strangers' datagrams
  * Full     what the socket does not take at once is copied aside (64 packets at most); room() is
  *          0 until it is gone
  * Too big  a packet that exceeds the path's MTU is sent in fragments: slow, counted, but it arrives;
@@ -29,6 +38,7 @@ struct snapd_udp_config {
     const char *listen;    /**< "*:4741", "10.0.0.1:4741", "[::1]:0" */
     uint16_t port_offset;  /**< added to a port that is not 0: the engine's number */
     bool has_segmentation; /**< try UDP_SEGMENT and UDP_GRO */
+    bool is_connecting;    /**< give the busiest peer a socket of its own */
     uint32_t n_ports;      /**< source ports in all, at most SNAPD_UDP_PORTS_MAX; 0 is 1 */
     uint64_t buffer_bytes; /**< SO_SNDBUF, SO_RCVBUF */
     uint32_t mtu_bytes;    /**< of the engine's packets: room() is what one datagram takes; 0: not

@@ -140,9 +140,8 @@ static void set_int(int fd, int level, int option, int value)
     (void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-static void set_buffer(const struct snapd_udp *udp, uint64_t bytes, int option, int force)
+static void set_buffer(const struct snapd_udp *udp, int fd, uint64_t bytes, int option, int force)
 {
-    int fd = udp->fds[0];
     int want = (int)base_min_u64(bytes, 1u << 30);
     if (setsockopt(fd, SOL_SOCKET, force, &want, sizeof(want)) == 0) {
         return;
@@ -151,7 +150,7 @@ static void set_buffer(const struct snapd_udp *udp, uint64_t bytes, int option, 
     int got = 0;
     socklen_t len = sizeof(got);
     (void)getsockopt(fd, SOL_SOCKET, option, &got, &len);
-    if (got / 2 < want) {
+    if (got / 2 < want && fd == udp->fds[0]) {
         base_logf(udp->log, BASE_LOG_INFO, "udp",
                   "%s buffer is %d KB instead of %d KB; raise net.core.%s_max, or run with "
                   "CAP_NET_ADMIN",
@@ -160,8 +159,15 @@ static void set_buffer(const struct snapd_udp *udp, uint64_t bytes, int option, 
     }
 }
 
-/* What all sockets have alike. */
-static void set_options(const struct snapd_udp *udp, int fd)
+static void set_buffers(const struct snapd_udp *udp, int fd, uint64_t bytes)
+{
+    set_buffer(udp, fd, bytes, SO_RCVBUF, SO_RCVBUFFORCE);
+    set_buffer(udp, fd, bytes, SO_SNDBUF, SO_SNDBUFFORCE);
+}
+
+/* What all sockets have alike, but for asking which of our addresses was reached. Those of IPv6 are
+ * refused where they make no sense. */
+static void set_options(const struct snapd_udp *udp, int fd, bool asks_address)
 {
     udp_allow_fragments(udp, fd, false);
     set_int(fd, IPPROTO_IP, IP_RECVERR, 1);
@@ -172,7 +178,7 @@ static void set_options(const struct snapd_udp *udp, int fd)
         set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
         set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
     }
-    if (udp->is_wildcard) {
+    if (asks_address) {
         set_int(fd, udp->is_v6 ? IPPROTO_IPV6 : IPPROTO_IP,
                 udp->is_v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 1);
     }
@@ -233,7 +239,7 @@ static void open_sides(const struct snapd_udp_config *config, struct snapd_udp *
                       udp->n_ports, n);
             return;
         }
-        set_options(udp, fd);
+        set_options(udp, fd, udp->is_wildcard);
         set_int(fd, SOL_SOCKET, SO_SNDBUF, (int)base_min_u64(config->buffer_bytes, 1u << 30));
         udp->fds[udp->n_ports++] = fd;
     }
@@ -246,9 +252,17 @@ enum base_err udp_open(const struct snapd_udp_config *config, struct snapd_udp *
     if (config->has_segmentation) {
         find_segmentation(udp);
     }
-    set_options(udp, udp->fds[0]);
-    set_buffer(udp, config->buffer_bytes, SO_RCVBUF, SO_RCVBUFFORCE);
-    set_buffer(udp, config->buffer_bytes, SO_SNDBUF, SO_SNDBUFFORCE);
     open_sides(config, udp);
+    if (config->is_connecting) {
+        udp_conn_open(udp);
+    }
+    set_options(udp, udp->fds[0], udp->is_wildcard);
+    set_buffers(udp, udp->fds[0], config->buffer_bytes);
+    for (uint32_t i = UDP_CONN_V4; i <= UDP_CONN_V6; i++) {
+        if (udp->fds[i] >= 0) {
+            set_options(udp, udp->fds[i], false);
+            set_buffers(udp, udp->fds[i], config->buffer_bytes);
+        }
+    }
     return BASE_OK;
 }

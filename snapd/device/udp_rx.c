@@ -150,6 +150,12 @@ void udp_forget_source(struct snapd_udp *udp, const struct pony_addr *peer)
 static void note_source(struct snapd_udp *udp, const void *ip)
 {
     const struct pony_addr host = any_port(&udp->rx.from);
+    const struct udp_conn *conn = &udp->conn;
+    if (conn->port != 0 && pony_addr_equal(&conn->peer, &udp->rx.from) &&
+        memcmp(conn->ip, ip, sizeof(conn->ip)) != 0) {
+        /* It knows us by another address now. */
+        udp_conn_close(udp);
+    }
     put_source(udp, &udp->rx.from, ip);
     put_source(udp, &host, ip);
 }
@@ -216,15 +222,16 @@ static void open_buffer(struct snapd_udp *udp)
     }
 }
 
-/* Up to rx->want datagrams; how many, or -1. A call for many looks once more for each that is not
+/* Up to rx->want[port] datagrams; how many, or -1. A call for many looks once more for each that is not
  * there, which costs as much as to receive one: 0.4 us. */
 static int receive_some(struct snapd_udp *udp, uint32_t port)
 {
     struct udp_rx *rx = &udp->rx;
-    prepare(udp, rx->want);
+    uint32_t want = rx->want[port];
+    prepare(udp, want);
     udp->counters.receive_calls++;
-    if (rx->want > 1) {
-        return recvmmsg(udp->fds[port], rx->msgs, rx->want, MSG_DONTWAIT, NULL);
+    if (want > 1) {
+        return recvmmsg(udp->fds[port], rx->msgs, want, MSG_DONTWAIT, NULL);
     }
     ssize_t bytes = recvmsg(udp->fds[port], &rx->msgs[0].msg_hdr, MSG_DONTWAIT);
     rx->msgs[0].msg_len = bytes > 0 ? (uint32_t)bytes : 0;
@@ -232,10 +239,10 @@ static int receive_some(struct snapd_udp *udp, uint32_t port)
 }
 
 /* As many as came last time, and twice that while there are no fewer. */
-static void adapt(struct udp_rx *rx)
+static void adapt(struct udp_rx *rx, uint32_t port)
 {
-    uint32_t n = rx->n == rx->want ? rx->n * 2 : rx->n;
-    rx->want = base_min_u32(base_max_u32(n, 1), UDP_RX_BUFFERS);
+    uint32_t n = rx->n == rx->want[port] ? rx->n * 2 : rx->n;
+    rx->want[port] = (uint8_t)base_min_u32(base_max_u32(n, 1), UDP_RX_BUFFERS);
 }
 
 static bool fill(struct snapd_udp *udp, uint32_t port)
@@ -250,7 +257,7 @@ static bool fill(struct snapd_udp *udp, uint32_t port)
         got = receive_some(udp, port);
     }
     rx->n = got > 0 ? (uint32_t)got : 0;
-    adapt(rx);
+    adapt(rx, port);
     if (rx->n == 0) {
         return false;
     }
@@ -274,12 +281,65 @@ static bool fill_from_side(struct snapd_udp *udp)
     return false;
 }
 
+/* The main socket or the connected one. */
+static bool look_at(struct snapd_udp *udp, uint32_t port, uint64_t now_ns)
+{
+    struct udp_look *look = port == 0 ? &udp->rx.main : &udp->rx.conn;
+    look->at_ns = now_ns;
+    if (!fill(udp, port)) {
+        return false;
+    }
+    udp->counters.conn_datagrams += port != 0 ? udp->rx.n : 0;
+    look->got_ns = now_ns;
+    udp->rx.usual = port == udp->conn.port ? port : 0;
+    return true;
+}
+
+/* What came to the connected socket before its peer was let go. */
+static bool fill_from_left(struct snapd_udp *udp)
+{
+    while (udp->conn.left != 0) {
+        uint32_t port = (uint32_t)__builtin_ctz(udp->conn.left);
+        if (fill(udp, port)) {
+            return true;
+        }
+        udp_conn_left_is_empty(udp, port);
+    }
+    return false;
+}
+
+/* A look costs as much as a small packet, and most looks at two sockets would be in vain. One that
+ * brought something lately has its turn; one that is quiet waits until the other is empty, and for
+ * UDP_LOOK_NS since the last time: UDP_LOOK_FIRST_NS if the other never is. */
+static bool fill_from_both(struct snapd_udp *udp, uint64_t now_ns)
+{
+    struct udp_rx *rx = &udp->rx;
+    uint32_t usual = rx->usual;
+    uint32_t other = usual == 0 ? udp->conn.port : 0;
+    const struct udp_look *look = other == 0 ? &rx->main : &rx->conn;
+    bool has_other = other != usual;
+    bool is_warm = now_ns - look->got_ns < UDP_WARM_NS;
+    bool is_due = rx->has_slept || now_ns - look->at_ns >= UDP_LOOK_NS;
+    bool is_first = is_warm || now_ns - look->at_ns >= UDP_LOOK_FIRST_NS;
+    rx->has_slept = false;
+    if (has_other && is_first && look_at(udp, other, now_ns)) {
+        return true;
+    }
+    if (look_at(udp, usual, now_ns)) {
+        return true;
+    }
+    if (has_other && is_due && !is_first && look_at(udp, other, now_ns)) {
+        return true;
+    }
+    return fill_from_left(udp);
+}
+
 static bool refill(struct snapd_udp *udp, uint64_t now_ns)
 {
     if (now_ns >= udp->side_due_ns && fill_from_side(udp)) {
         return true;
     }
-    return fill(udp, 0);
+    return (udp->conn.port | udp->conn.left) == 0 ? fill(udp, 0) : fill_from_both(udp, now_ns);
 }
 
 uint32_t udp_receive(struct snapd_dev *dev, struct pony_packet_in *packets, uint32_t max,

@@ -13,12 +13,11 @@ enum sent {
     SENT_LATER /**< the socket is full */
 };
 
-socklen_t udp_name_from(const struct snapd_udp *udp, const struct pony_addr *addr,
-                        union udp_name *name)
+socklen_t udp_name_for(bool is_v6, const struct pony_addr *addr, union udp_name *name)
 {
     /* An IPv6 address on a socket that has none: the kernel refuses it (EAFNOSUPPORT). Its last four
      * bytes would be somebody else's IPv4 address. */
-    if (udp->is_v6 || !pony_addr_is_v4(addr)) {
+    if (is_v6 || !pony_addr_is_v4(addr)) {
         name->v6 =
             (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(addr->udp_port)};
         memcpy(&name->v6.sin6_addr, addr->ip, sizeof(addr->ip));
@@ -30,6 +29,12 @@ socklen_t udp_name_from(const struct snapd_udp *udp, const struct pony_addr *add
     return sizeof(name->v4);
 }
 
+socklen_t udp_name_from(const struct snapd_udp *udp, const struct pony_addr *addr,
+                        union udp_name *name)
+{
+    return udp_name_for(udp->is_v6, addr, name);
+}
+
 static uint32_t packet_len(const struct pony_packet_out *p)
 {
     return p->head_len + p->payload_len;
@@ -38,6 +43,18 @@ static uint32_t packet_len(const struct pony_packet_out *p)
 static uint32_t port_of(const struct snapd_udp *udp, const struct pony_packet_out *p)
 {
     return p->src_port_hint == 0 ? 0 : p->src_port_hint % udp->n_ports;
+}
+
+/* A run's socket: that of its port, or the connected one in the main one's place. */
+static uint32_t socket_of(struct snapd_udp *udp, const struct pony_packet_out *p)
+{
+    uint32_t port = port_of(udp, p);
+    if (port != 0) {
+        return port;
+    }
+    udp_conn_vote(udp, &p->to);
+    const struct udp_conn *conn = &udp->conn;
+    return conn->port != 0 && pony_addr_equal(&conn->peer, &p->to) ? conn->port : 0;
 }
 
 /* How many packets from the first on may leave as one datagram: same peer, same port of ours, same
@@ -109,6 +126,15 @@ static_assert(CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinf
                   UDP_TX_CONTROL_BYTES,
               "room for both control messages");
 
+/* To whom it goes; a connected socket knows. */
+static void add_name(struct snapd_udp *udp, uint32_t at, const struct pony_addr *to)
+{
+    struct msghdr *msg = &udp->tx.msgs[at].msg_hdr;
+    msg->msg_name = &udp->tx.names[at];
+    msg->msg_namelen = udp_name_from(udp, to, &udp->tx.names[at]);
+    add_source(udp, msg, to);
+}
+
 /* Fills tx->msgs from packets; returns how many datagrams they make. */
 static uint32_t build(struct snapd_udp *udp, const struct pony_packet_out *packets, uint32_t n)
 {
@@ -118,20 +144,20 @@ static uint32_t build(struct snapd_udp *udp, const struct pony_packet_out *packe
     for (uint32_t at = 0; at < n; at += tx->runs[n_runs++].n) {
         uint32_t len = run_length(udp, &packets[at], n - at);
         tx->runs[n_runs] =
-            (struct udp_run){.first = at, .n = len, .port = port_of(udp, &packets[at])};
+            (struct udp_run){.first = at, .n = len, .port = socket_of(udp, &packets[at])};
         uint32_t first_iov = n_iov;
         for (uint32_t i = 0; i < len; i++) {
             n_iov += add_iov(&tx->iov[n_iov], &packets[at + i]);
         }
         struct msghdr *msg = &tx->msgs[n_runs].msg_hdr;
         *msg = (struct msghdr){
-            .msg_name = &tx->names[n_runs],
-            .msg_namelen = udp_name_from(udp, &packets[at].to, &tx->names[n_runs]),
             .msg_iov = &tx->iov[first_iov],
             .msg_iovlen = n_iov - first_iov,
             .msg_control = tx->control[n_runs],
         };
-        add_source(udp, msg, &packets[at].to);
+        if (!udp_is_conn(tx->runs[n_runs].port)) {
+            add_name(udp, n_runs, &packets[at].to);
+        }
         if (len > 1) {
             uint16_t segment_bytes = (uint16_t)packet_len(&packets[at]);
             add_control(msg, IPPROTO_UDP, UDP_SEGMENT, &segment_bytes, sizeof(segment_bytes));
@@ -190,7 +216,19 @@ static void add_too_long(struct snapd_udp *udp, const struct pony_packet_out *p)
     }
 }
 
-static enum sent send_packet(struct snapd_udp *udp, uint32_t port, const struct pony_packet_out *p)
+/* By the connected socket. SENT_NOT: the main one may know another way. */
+static enum sent send_connected(struct snapd_udp *udp, const struct pony_packet_out *p)
+{
+    struct iovec iov[2];
+    const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = add_iov(iov, p)};
+    enum sent sent = send_one(udp, udp->conn.port, &msg);
+    if (sent == SENT_NOT && errno != EMSGSIZE) {
+        udp_conn_close(udp);
+    }
+    return sent;
+}
+
+static enum sent send_named(struct snapd_udp *udp, uint32_t port, const struct pony_packet_out *p)
 {
     struct iovec iov[2];
     union udp_name name;
@@ -227,6 +265,15 @@ static enum sent send_packet(struct snapd_udp *udp, uint32_t port, const struct 
         }
     }
     return sent;
+}
+
+static enum sent send_packet(struct snapd_udp *udp, uint32_t port, const struct pony_packet_out *p)
+{
+    if (!udp_is_conn(port)) {
+        return send_named(udp, port, p);
+    }
+    /* What it does not take is for the main one to refuse, and to tell. */
+    return port == udp->conn.port && send_connected(udp, p) == SENT ? SENT : send_named(udp, 0, p);
 }
 
 /* A datagram that failed: its packets one by one. Returns how many are done with; fewer than n
@@ -268,14 +315,18 @@ static uint32_t after_refusal(struct snapd_udp *udp, const struct udp_run *run,
     return send_singly(udp, run, packets);
 }
 
-/* Its socket is to be read soon: a RESET, or an ICMP error, may come there. */
-static void note_side(struct snapd_udp *udp, const struct udp_run *run, uint32_t n, uint64_t now_ns)
+/* A side socket is to be read soon: a RESET, or an ICMP error, may come there. */
+static void note_port(struct snapd_udp *udp, const struct udp_run *run, uint32_t n, uint64_t now_ns)
 {
     if (run->port == 0) {
         return;
     }
+    bool is_conn = udp_is_conn(run->port);
     for (uint32_t i = 0; i < n; i++) {
-        udp->counters.side_pkts += run[i].n;
+        *(is_conn ? &udp->counters.conn_pkts : &udp->counters.side_pkts) += run[i].n;
+    }
+    if (is_conn) {
+        return;
     }
     udp->side_used |= 1u << run->port;
     udp->side_due_ns = base_min_u64(udp->side_due_ns, now_ns + UDP_SIDE_WAIT_NS);
@@ -289,6 +340,16 @@ static uint32_t same_port(const struct udp_run *runs, uint32_t n)
         i++;
     }
     return i;
+}
+
+/* Only the main socket tells when there is room again, and knows a way to every peer. */
+static void move_to_main(struct snapd_udp *udp, uint32_t at, const struct pony_addr *to)
+{
+    struct udp_run *run = &udp->tx.runs[at];
+    if (udp_is_conn(run->port)) {
+        add_name(udp, at, to);
+    }
+    run->port = 0;
 }
 
 /* How many left, or -1. */
@@ -310,24 +371,27 @@ static uint32_t send_some(struct snapd_udp *udp, const struct pony_packet_out *p
     uint32_t at = 0;
     while (at < n_runs) {
         struct udp_run *run = &udp->tx.runs[at];
+        const struct pony_addr *to = &packets[run->first].to;
+        if (udp_is_conn(run->port) && run->port != udp->conn.port) {
+            move_to_main(udp, at, to);
+        }
         uint32_t n_same = same_port(run, n_runs - at);
         int sent = send_datagrams(udp, run->port, &udp->tx.msgs[at], n_same);
         if (sent > 0) {
-            note_side(udp, run, (uint32_t)sent, now_ns);
+            note_port(udp, run, (uint32_t)sent, now_ns);
             at += (uint32_t)sent;
             udp->counters.sent_datagrams += (uint32_t)sent;
             continue;
         }
         if (errno == EAGAIN && run->port != 0) {
-            /* Only the main socket tells when there is room again. */
-            run->port = 0;
+            move_to_main(udp, at, to);
             continue;
         }
         uint32_t done = after_refusal(udp, run, packets);
         if (done < run->n) {
             return run->first + done;
         }
-        note_side(udp, run, 1, now_ns);
+        note_port(udp, run, 1, now_ns);
         at++;
     }
     return n;
@@ -374,5 +438,8 @@ void udp_send(struct snapd_dev *dev, const struct pony_packet_out *packets, uint
     uint32_t done = send_some(udp, packets, n, now_ns);
     if (done < n) {
         stash(udp, packets + done, n - done);
+    }
+    if (udp_conn_is_outvoted(udp)) {
+        udp_conn_switch(udp, now_ns);
     }
 }

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Calls over Pony between two hosts, each of which gives the other a connected socket: engines that
+ * sleep are woken by it, a peer that starts again is found, one reached at its second address answers
+ * from there; every call ends OK, none leaves for TCP but while a snapd is away.
+ */
+
+#include "tests/support/cmocka_all.h"
+#include "tests/system/status.h"
+#include "tests/system/world.h"
+
+#include <signal.h>
+#include <string.h>
+
+struct expectation {
+    const struct world *world;
+    int host;
+    const char *counter;
+    uint64_t more_than;
+};
+
+static uint64_t counter(const struct world *world, int host, const char *name)
+{
+    static struct status status;
+    assert_true(status_read(world->socket[host], &status));
+    return status_counter(&status, name);
+}
+
+static bool has_grown(void *arg)
+{
+    static struct status status;
+    const struct expectation *want = arg;
+    return status_read(want->world->socket[want->host], &status) &&
+           status_counter(&status, want->counter) > want->more_than;
+}
+
+static void await_more(const struct world *world, int host, const char *name)
+{
+    struct expectation want = {world, host, name, counter(world, host, name)};
+    assert_true(world_until(has_grown, &want, WORLD_TIMEOUT_MS));
+}
+
+static void await_connected(const struct world *world)
+{
+    for (int host = 0; host < 2; host++) {
+        await_more(world, host, "udp_connected_packets");
+        await_more(world, host, "udp_connected_received_datagrams");
+    }
+}
+
+static struct world_client *start(struct world *world, const char *settings, const char *options)
+{
+    for (int host = 0; host < 2; host++) {
+        (void)snprintf(world->settings[host], sizeof(world->settings[host]), "%s", settings);
+        world_start_snapd(world, host);
+    }
+    world_start_server(world);
+    struct world_client *client = world_start_client(world, 0, options);
+    world_await_calls(client, world_calls(1000));
+    return client;
+}
+
+static void finish_on_pony(struct world *world, struct world_client *client)
+{
+    world_await_calls(client, world_calls(1000));
+    assert_int_equal(world_finish_client(client), 0);
+    assert_int_equal(client->stats->by_pony, client->stats->ok);
+    assert_int_equal(client->stats->is_checked, 1);
+    world->is_good = true;
+}
+
+static void engines_that_sleep_are_woken_by_the_connected_socket(void **state)
+{
+    struct world *world = *state;
+    world->transport = "pony";
+    struct world_client *client =
+        start(world, "[engine]\nidle = sleep\n", "--want pony --blocking 1 --timeout 120000");
+    await_connected(world);
+    finish_on_pony(world, client);
+}
+
+static void a_peer_that_starts_again_is_found(void **state)
+{
+    struct world *world = *state;
+    struct world_client *client =
+        start(world, "", "--want pony --async 2 --blocking 2 --window 16 --timeout 30000");
+    await_connected(world);
+    for (int host = 1; host >= 0; host--) {
+        world_end_snapd(world, host, SIGKILL);
+        world_await_calls(client, world_calls(100));
+        world_start_snapd(world, host);
+        await_connected(world);
+    }
+    assert_int_equal(world_finish_client(client), 0);
+    assert_int_equal(client->stats->many_failed, 0);
+    assert_int_equal(client->stats->is_checked, 1);
+    world->is_good = true;
+}
+
+/* The kernel would send from the first one: no connected socket there. */
+static void a_peer_reached_at_its_second_address_answers_from_there(void **state)
+{
+    struct world *world = *state;
+    assert_true(hosts_add_address(&world->hosts, 1, "10.213.0.22/24"));
+    world->transport = "pony";
+    world->server_ip = "10.213.0.22";
+    struct world_client *client =
+        start(world, "", "--want pony --async 2 --window 16 --timeout 120000");
+    await_more(world, 0, "udp_connected_packets");
+    world_await_calls(client, world_calls(1000));
+    assert_int_equal(counter(world, 1, "udp_connects"), 0);
+    finish_on_pony(world, client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(engines_that_sleep_are_woken_by_the_connected_socket,
+                                        world_set_up, world_tear_down),
+        cmocka_unit_test_setup_teardown(a_peer_that_starts_again_is_found, world_set_up,
+                                        world_tear_down),
+        cmocka_unit_test_setup_teardown(a_peer_reached_at_its_second_address_answers_from_there,
+                                        world_set_up, world_tear_down),
+    };
+    int skip = world_skip();
+    return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);
+}
