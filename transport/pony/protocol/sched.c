@@ -14,7 +14,8 @@
  * messages) comes before the large one (granted messages), so that a small message overtakes
  * large ones, also those of other connections; but where a large one waits, at most SMALL_RUN_MAX
  * packets in a row go without it. A local connection runs through the same code: its frames go
- * straight to the peer's handler.
+ * straight to the peer's handler. Only a short message that nothing local waits before never comes
+ * here: pony_conn_send_at_once().
  */
 
 enum {
