@@ -127,7 +127,7 @@ static void messages_sent_before_it_opens_arrive(struct rig *rig)
     rig_must_send(a, 100, 1 << 20);
     rig_wait(rig, rig->n_ends == 1 && rig->ends[0]->n_messages == 101);
     assert_int_equal(rig->ends[0]->n_bad, 0);
-    assert_int_equal(a->n_opened, 1);
+    rig_wait(rig, a->n_opened == 1); /* that it opened may come after the last of them is read */
 }
 
 static void a_thousand_connections_work_at_once(struct rig *rig)
