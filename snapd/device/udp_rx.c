@@ -295,7 +295,8 @@ static bool look_at(struct snapd_udp *udp, uint32_t port, uint64_t now_ns)
     return true;
 }
 
-/* What came to the connected socket before its peer was let go. */
+/* What came to the connected socket before its peer was let go: no more comes there, so it is read
+ * first. */
 static bool fill_from_left(struct snapd_udp *udp)
 {
     while (udp->conn.left != 0) {
@@ -328,10 +329,7 @@ static bool fill_from_both(struct snapd_udp *udp, uint64_t now_ns)
     if (look_at(udp, usual, now_ns)) {
         return true;
     }
-    if (has_other && is_due && !is_first && look_at(udp, other, now_ns)) {
-        return true;
-    }
-    return fill_from_left(udp);
+    return has_other && is_due && !is_first && look_at(udp, other, now_ns);
 }
 
 static bool refill(struct snapd_udp *udp, uint64_t now_ns)
@@ -339,7 +337,10 @@ static bool refill(struct snapd_udp *udp, uint64_t now_ns)
     if (now_ns >= udp->side_due_ns && fill_from_side(udp)) {
         return true;
     }
-    return (udp->conn.port | udp->conn.left) == 0 ? fill(udp, 0) : fill_from_both(udp, now_ns);
+    if (udp->conn.left != 0 && fill_from_left(udp)) {
+        return true;
+    }
+    return udp->conn.port == 0 ? fill(udp, 0) : fill_from_both(udp, now_ns);
 }
 
 uint32_t udp_receive(struct snapd_dev *dev, struct pony_packet_in *packets, uint32_t max,

@@ -216,15 +216,21 @@ static void add_too_long(struct snapd_udp *udp, const struct pony_packet_out *p)
     }
 }
 
-/* By the connected socket. SENT_NOT: the main one may know another way. */
+/* By the connected socket. SENT_NOT: the main one may know another way, but not around a full queue of
+ * the interface. */
 static enum sent send_connected(struct snapd_udp *udp, const struct pony_packet_out *p)
 {
     struct iovec iov[2];
     const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = add_iov(iov, p)};
     enum sent sent = send_one(udp, udp->conn.port, &msg);
+    if (sent == SENT_NOT && errno == ENOBUFS) {
+        udp->counters.dropped_pkts++;
+        return SENT;
+    }
     if (sent == SENT_NOT && errno != EMSGSIZE) {
         udp_conn_close(udp);
     }
+    udp->counters.conn_pkts += sent == SENT;
     return sent;
 }
 
@@ -270,7 +276,9 @@ static enum sent send_named(struct snapd_udp *udp, uint32_t port, const struct p
 static enum sent send_packet(struct snapd_udp *udp, uint32_t port, const struct pony_packet_out *p)
 {
     if (!udp_is_conn(port)) {
-        return send_named(udp, port, p);
+        enum sent sent = send_named(udp, port, p);
+        udp->counters.side_pkts += port != 0 && sent == SENT;
+        return sent;
     }
     /* What it does not take is for the main one to refuse, and to tell. */
     return port == udp->conn.port && send_connected(udp, p) == SENT ? SENT : send_named(udp, 0, p);
@@ -316,20 +324,21 @@ static uint32_t after_refusal(struct snapd_udp *udp, const struct udp_run *run,
 }
 
 /* A side socket is to be read soon: a RESET, or an ICMP error, may come there. */
-static void note_port(struct snapd_udp *udp, const struct udp_run *run, uint32_t n, uint64_t now_ns)
+static void note_side(struct snapd_udp *udp, uint32_t port, uint64_t now_ns)
 {
-    if (run->port == 0) {
-        return;
+    if (port != 0 && !udp_is_conn(port)) {
+        udp->side_used |= 1u << port;
+        udp->side_due_ns = base_min_u64(udp->side_due_ns, now_ns + UDP_SIDE_WAIT_NS);
     }
-    bool is_conn = udp_is_conn(run->port);
-    for (uint32_t i = 0; i < n; i++) {
-        *(is_conn ? &udp->counters.conn_pkts : &udp->counters.side_pkts) += run[i].n;
+}
+
+/* These runs left by another socket than the main one. */
+static void count_port(struct snapd_udp *udp, const struct udp_run *run, uint32_t n)
+{
+    uint64_t *count = udp_is_conn(run->port) ? &udp->counters.conn_pkts : &udp->counters.side_pkts;
+    for (uint32_t i = 0; i < n && run->port != 0; i++) {
+        *count += run[i].n;
     }
-    if (is_conn) {
-        return;
-    }
-    udp->side_used |= 1u << run->port;
-    udp->side_due_ns = base_min_u64(udp->side_due_ns, now_ns + UDP_SIDE_WAIT_NS);
 }
 
 /* How many runs from the first on leave from the same port. */
@@ -378,7 +387,8 @@ static uint32_t send_some(struct snapd_udp *udp, const struct pony_packet_out *p
         uint32_t n_same = same_port(run, n_runs - at);
         int sent = send_datagrams(udp, run->port, &udp->tx.msgs[at], n_same);
         if (sent > 0) {
-            note_port(udp, run, (uint32_t)sent, now_ns);
+            count_port(udp, run, (uint32_t)sent);
+            note_side(udp, run->port, now_ns);
             at += (uint32_t)sent;
             udp->counters.sent_datagrams += (uint32_t)sent;
             continue;
@@ -391,7 +401,7 @@ static uint32_t send_some(struct snapd_udp *udp, const struct pony_packet_out *p
         if (done < run->n) {
             return run->first + done;
         }
-        note_port(udp, run, 1, now_ns);
+        note_side(udp, run->port, now_ns);
         at++;
     }
     return n;
