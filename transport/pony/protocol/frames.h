@@ -12,7 +12,7 @@
  *
  * Shape    little-endian; eight bytes common to all (type, flags or reason, data length, connection
  *          number of the receiver), then 32-bit words by type, then data (SMALL, FRAG and PAD only).
- *          Frames follow each other without padding up to the end of the packet.
+ *          Frames follow each other up to the end of the packet; what aligns them is a frame, PAD.
  * Trust    decoding checks type, reserved bits and that everything lies inside the packet; what
  *          the values mean is for receive.c
  * Source   docs/protocol.md, "Frames"; PX-60
@@ -48,7 +48,8 @@ enum {
     PONY_FRAME_BYTES_MAX = 28, /**< of any frame without its data */
 
     PONY_ALIGN_BYTES =
-        32 /**< where in a packet payloads begin, what they are multiples of. PX-78 */
+        32 /**< packets with large messages end at a multiple of it, and pieces are some, so that
+                payloads begin at one. PX-78 */
 };
 
 /** A decoded frame. Fields that its type does not have are 0. */

@@ -25,7 +25,7 @@ enum {
     VISITS_MAX = 256,         /* connections looked at for one packet */
     PASSES_MAX = 256,         /* of VISITS_MAX each: as many connections as an engine has */
     COPY_MAX_BYTES = 1024,    /* copied into the packet: the application has its memory at once */
-    PIECE_MIN_BYTES = 128,    /* smaller pieces of a message wait for the next packet */
+    PIECE_MIN_BYTES = 128,    /* less room than this is left to the next packet */
     PAD_MIN_BYTES = 1024,     /* of a packet that carries no large message, to be padded */
     LOCAL_PIECE_BYTES = 65536 /* of a large message, in one copy */
 };
