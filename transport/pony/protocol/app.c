@@ -236,8 +236,7 @@ void pony_app_received(struct pony_app *app, const struct pony_conn *conn,
 void pony_app_top_up(struct pony_app *app, struct pony_conn *conn)
 {
     if (pony_credit_grant(&app->credit, &conn->credit, pony_rxmem_potential(&app->rx))) {
-        conn->ctl |= PONY_CTL_CREDIT;
-        pony_conn_wake_small(conn);
+        pony_conn_grant_credit(conn);
     }
 }
 

@@ -291,14 +291,30 @@ void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg)
     }
 }
 
+/* Both ends are here, and know each other. */
+static bool is_open_locally(const struct pony_conn *conn)
+{
+    const struct pony_conn *peer = conn->peer;
+    return peer != NULL && conn->state == PONY_CONN_OPEN &&
+           (peer->state == PONY_CONN_OPEN || peer->state == PONY_CONN_CLOSING);
+}
+
+void pony_conn_grant_credit(struct pony_conn *conn)
+{
+    if (is_open_locally(conn)) {
+        pony_receive_credit(conn->peer, conn->credit.limit);
+    } else {
+        conn->ctl |= PONY_CTL_CREDIT;
+        pony_conn_wake_small(conn);
+    }
+}
+
 /* Nothing is before it: no local connection stands in a round, none of its own messages waits. */
 static bool may_go_at_once(const struct pony_conn *conn, uint32_t len, bool is_ordered)
 {
-    const struct pony_conn *peer = conn->peer;
-    return peer != NULL && conn->engine->local.busy == 0 && len <= PONY_AT_ONCE_BYTES &&
-           len <= conn->tx_eager_max && conn->state == PONY_CONN_OPEN &&
-           (peer->state == PONY_CONN_OPEN || peer->state == PONY_CONN_CLOSING) && !is_ordered &&
-           base_list_is_empty(&conn->eager) && conn->tx_limit - conn->tx_used >= pony_charge(len);
+    return is_open_locally(conn) && conn->engine->local.busy == 0 && len <= PONY_AT_ONCE_BYTES &&
+           len <= conn->tx_eager_max && !is_ordered && base_list_is_empty(&conn->eager) &&
+           conn->tx_limit - conn->tx_used >= pony_charge(len);
 }
 
 bool pony_conn_send_at_once(struct pony_conn *conn, const struct shm_command *command,

@@ -194,6 +194,9 @@ void pony_conn_wake_large(struct pony_conn *conn);
 /** True: CLOSE may go out now. */
 bool pony_conn_may_send_close(const struct pony_conn *conn);
 
+/** Its credit grew: the peer is told, at once where that is here. */
+void pony_conn_grant_credit(struct pony_conn *conn);
+
 /** Starts a message of the application; `bytes` is checked. */
 void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg);
 /**

@@ -309,15 +309,20 @@ static void on_grant(struct pony_conn *conn, const struct pony_frame *frame)
     violate(conn);
 }
 
-static void on_credit(struct pony_conn *conn, const struct pony_frame *frame)
+void pony_receive_credit(struct pony_conn *conn, uint32_t limit)
 {
     /* An older frame may come later: the count only grows. */
-    if ((int32_t)(frame->limit_bytes - conn->tx_limit) > 0) {
-        conn->tx_limit = frame->limit_bytes;
+    if ((int32_t)(limit - conn->tx_limit) > 0) {
+        conn->tx_limit = limit;
         if (!base_list_is_empty(&conn->eager)) {
             pony_conn_wake_small(conn);
         }
     }
+}
+
+static void on_credit(struct pony_conn *conn, const struct pony_frame *frame)
+{
+    pony_receive_credit(conn, frame->limit_bytes);
 }
 
 static void on_close(struct pony_conn *conn, const struct pony_frame *frame)

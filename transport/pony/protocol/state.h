@@ -138,6 +138,8 @@ static inline bool pony_sched_has_local(const struct pony_engine *engine)
 void pony_receive_for_conn(struct pony_conn *conn, const struct pony_frame *frame);
 /** A whole message for a connection that may get one; `facts` but for its place. Likewise. */
 void pony_receive_small(struct pony_conn *conn, const uint8_t *bytes, struct pony_rx_facts *facts);
+/** The peer takes charges up to `limit` in all. */
+void pony_receive_credit(struct pony_conn *conn, uint32_t limit);
 bool pony_receive_packet(void *ctx, struct pony_flow *flow, const uint8_t *frames, uint32_t len,
                          uint64_t now_ns);
 /** Large messages whose turn it is get memory as far as there is some. */
