@@ -7,45 +7,16 @@
  */
 
 #include "tests/support/cmocka_all.h"
-#include "tests/system/status.h"
 #include "tests/system/world.h"
 
 #include <signal.h>
 #include <string.h>
 
-struct expectation {
-    const struct world *world;
-    int host;
-    const char *counter;
-    uint64_t more_than;
-};
-
-static uint64_t counter(const struct world *world, int host, const char *name)
-{
-    static struct status status;
-    assert_true(status_read(world->socket[host], &status));
-    return status_counter(&status, name);
-}
-
-static bool has_grown(void *arg)
-{
-    static struct status status;
-    const struct expectation *want = arg;
-    return status_read(want->world->socket[want->host], &status) &&
-           status_counter(&status, want->counter) > want->more_than;
-}
-
-static void await_more(const struct world *world, int host, const char *name)
-{
-    struct expectation want = {world, host, name, counter(world, host, name)};
-    assert_true(world_until(has_grown, &want, WORLD_TIMEOUT_MS));
-}
-
 static void await_connected(const struct world *world)
 {
     for (int host = 0; host < 2; host++) {
-        await_more(world, host, "udp_connected_packets");
-        await_more(world, host, "udp_connected_received_datagrams");
+        world_await_growth(world, host, "udp_connected_packets");
+        world_await_growth(world, host, "udp_connected_received_datagrams");
     }
 }
 
@@ -107,9 +78,9 @@ static void a_peer_reached_at_its_second_address_answers_from_there(void **state
     world->server_ip = "10.213.0.22";
     struct world_client *client =
         start(world, "", "--want pony --async 2 --window 16 --timeout 120000");
-    await_more(world, 0, "udp_connected_packets");
+    world_await_growth(world, 0, "udp_connected_packets");
     world_await_calls(client, world_calls(1000));
-    assert_int_equal(counter(world, 1, "udp_connects"), 0);
+    assert_int_equal(world_counter(world, 1, "udp_connects"), 0);
     finish_on_pony(world, client);
 }
 

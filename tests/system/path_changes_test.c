@@ -52,13 +52,6 @@ static void await_size(const struct world *world, int host, uint32_t mtu)
     assert_true(world_until(has_size, &want, 2 * WORLD_TIMEOUT_MS));
 }
 
-static uint64_t counter(const struct world *world, int host, const char *name)
-{
-    static struct status status;
-    assert_true(status_read(world->socket[host], &status));
-    return status_counter(&status, name);
-}
-
 static struct world_client *start(struct world *world, const char *more)
 {
     for (int host = 0; host < 2; host++) {
@@ -97,10 +90,10 @@ static void a_wire_that_swallows_large_packets_loses_no_call(void **state)
     set_mtu(world, 0, NARROW);
     for (int host = 0; host < 2; host++) {
         await_size(world, host, NARROW);
-        assert_int_equal(counter(world, host, "mtu_lowered"), 1);
+        assert_int_equal(world_counter(world, host, "mtu_lowered"), 1);
     }
-    assert_int_equal(counter(world, 1, "udp_fragmented_packets"), 0);
-    assert_true(counter(world, 1, "tx_parts") > 0);
+    assert_int_equal(world_counter(world, 1, "udp_fragmented_packets"), 0);
+    assert_true(world_counter(world, 1, "tx_parts") > 0);
     world_await_calls(client, world_calls(1000));
     set_mtu(world, 0, WIDE);
     world_await_calls(client, world_calls(1000));
@@ -121,9 +114,9 @@ static void a_wire_whose_ends_become_narrow_carries_whole_packets(void **state)
     }
     await_size(world, 0, LEAST);
     await_size(world, 1, LEAST);
-    uint64_t fragments = counter(world, 1, "udp_fragmented_packets");
+    uint64_t fragments = world_counter(world, 1, "udp_fragmented_packets");
     world_await_calls(client, world_calls(2000));
-    assert_true(counter(world, 1, "udp_fragmented_packets") == fragments);
+    assert_true(world_counter(world, 1, "udp_fragmented_packets") == fragments);
     finish(world, client);
 }
 
@@ -210,8 +203,8 @@ static void a_claim_that_the_path_is_narrow_changes_nothing(void **state)
     assert_true(world_until(is_believed, world, WORLD_TIMEOUT_MS));
     world_await_calls(client, world_calls(2000));
     await_size(world, 0, WIDE);
-    assert_int_equal(counter(world, 0, "mtu_lowered"), 0);
-    assert_int_equal(counter(world, 0, "udp_fragmented_packets"), 0);
+    assert_int_equal(world_counter(world, 0, "mtu_lowered"), 0);
+    assert_int_equal(world_counter(world, 0, "udp_fragmented_packets"), 0);
     finish(world, client);
 }
 

@@ -423,3 +423,33 @@ int world_finish_client(struct world_client *client)
     }
     return child_wait(&client->child, WORLD_TIMEOUT_MS);
 }
+
+/* ---- counters ---- */
+
+uint64_t world_counter(const struct world *world, int host, const char *name)
+{
+    static struct status status;
+    assert_true(status_read(world->socket[host], &status));
+    return status_counter(&status, name);
+}
+
+struct growth {
+    const struct world *world;
+    int host;
+    const char *counter;
+    uint64_t more_than;
+};
+
+static bool has_grown(void *arg)
+{
+    static struct status status;
+    const struct growth *want = arg;
+    return status_read(want->world->socket[want->host], &status) &&
+           status_counter(&status, want->counter) > want->more_than;
+}
+
+void world_await_growth(const struct world *world, int host, const char *name)
+{
+    struct growth want = {world, host, name, world_counter(world, host, name)};
+    assert_true(world_until(has_grown, &want, WORLD_TIMEOUT_MS));
+}

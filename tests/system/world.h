@@ -109,6 +109,12 @@ int world_finish_client(struct world_client *client);
 /** Calls `is_true(arg)` until it is, with a short nap between; false: not within the time. */
 bool world_until(bool (*is_true)(void *arg), void *arg, uint64_t timeout_ms);
 
+/** A counter of that host's snapd. */
+uint64_t world_counter(const struct world *world, int host, const char *name);
+
+/** Waits until it has grown. */
+void world_await_growth(const struct world *world, int host, const char *name);
+
 /** Whether a log has `text` in a line. */
 bool world_log_has(const struct world *world, const char *log, const char *text);
 
