@@ -671,6 +671,13 @@ static void timeouts_in_a_row_change_the_path(void **state)
     assert_int_equal(out.src_port_hint, flow_pair_count(&pair, 0, "repathed"));
 }
 
+/* A duplicate when the one before is an old story. PX-34 */
+static void repeat(const struct flow_bytes *bytes)
+{
+    pair.now_ns += BASE_NS_PER_S;
+    flow_pair_give(&pair, 1, bytes);
+}
+
 /* PX-34 */
 static void duplicates_in_a_row_change_the_path_of_acknowledgements(void **state)
 {
@@ -683,19 +690,38 @@ static void duplicates_in_a_row_change_the_path_of_acknowledgements(void **state
     flow_pair_send(&pair, 0, 1);
     assert_true(flow_pair_take(&pair, 0, &second));
     for (int i = 0; i < 3; i++) {
-        flow_pair_give(&pair, 1, &first);
+        repeat(&first);
     }
     flow_pair_give(&pair, 1, &second); /* something new between: the count begins again */
     for (int i = 0; i < 2; i++) {
-        flow_pair_give(&pair, 1, &first);
+        repeat(&first);
     }
     assert_int_equal(flow_pair_count(&pair, 1, "repathed"), 0);
-    flow_pair_give(&pair, 1, &first);
+    repeat(&first);
     assert_int_equal(flow_pair_count(&pair, 1, "repathed"), 1);
     pair.now_ns += BASE_NS_PER_MS;
     pony_flows_on_time(pair.ends[1].table, pair.now_ns);
     assert_true(pony_flows_next_packet(pair.ends[1].table, pair.now_ns, &out));
     assert_int_equal(out.src_port_hint, 1);
+}
+
+/* PX-34 */
+static void a_burst_of_duplicates_is_one_sign(void **state)
+{
+    (void)state;
+    struct flow_bytes first;
+    flow_pair_send(&pair, 0, 1);
+    assert_true(flow_pair_take(&pair, 0, &first));
+    flow_pair_give(&pair, 1, &first);
+    for (int burst = 0; burst < 3; burst++) {
+        assert_int_equal(flow_pair_count(&pair, 1, "repathed"), 0);
+        repeat(&first);
+        for (int i = 0; i < 200; i++) {
+            flow_pair_give(&pair, 1, &first);
+        }
+    }
+    assert_int_equal(flow_pair_count(&pair, 1, "rx_duplicates"), 3 * 201);
+    assert_int_equal(flow_pair_count(&pair, 1, "repathed"), 1);
 }
 
 /* PX-34 */
@@ -800,6 +826,7 @@ int main(void)
         CASE(waiting_at_the_peer_is_told_apart_from_the_network),
         CASE(timeouts_in_a_row_change_the_path),
         CASE(duplicates_in_a_row_change_the_path_of_acknowledgements),
+        CASE(a_burst_of_duplicates_is_one_sign),
         CASE(probes_without_an_answer_change_the_path),
         CASE(bad_configurations_are_refused),
         CASE(status_shows_the_flow),

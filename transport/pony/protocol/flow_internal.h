@@ -109,7 +109,7 @@ enum {
     PONY_FLOW_HELLO_FULL = 2,      /**< HELLOs of full size before 1200 bytes are tried */
     PONY_FLOW_COOKIES_AT_ONCE = 4, /**< HELLOs that do not wait for their time, with new cookies */
     PONY_FLOW_SILENT_MIN = 3,      /**< unanswered attempts before a flow may be called dead */
-    PONY_FLOW_REPATH_AFTER = 3,    /**< timeouts, probes or duplicates in a row. PX-34 */
+    PONY_FLOW_REPATH_AFTER = 3,    /**< timeouts, probes or bursts of duplicates in a row. PX-34 */
     PONY_FLOW_REO_MAX = 8          /**< reordering guard: 1..8 quarters of srtt */
 };
 
@@ -201,7 +201,8 @@ struct pony_flow {
     uint32_t reo_quarters;
     uint32_t reo_quiet; /**< losses since the guard was last too short */
     uint16_t path;      /**< src_port_hint; the first by the slot, others when that seems broken */
-    uint8_t n_again;    /**< duplicates received in a row */
+    uint8_t n_again;    /**< bursts of duplicates received in a row */
+    uint64_t again_ns;  /**< when the last of them began; with n_again > 0 */
 
     double window_pkts; /**< congestion control's last word */
     uint64_t sent_pkts, received_pkts, resent_pkts, timeouts, duplicates, dropped;

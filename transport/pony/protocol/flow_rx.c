@@ -19,6 +19,20 @@ static void note_life(struct pony_flow *flow, uint64_t now_ns)
     flow->received_pkts++;
 }
 
+/* What we say does not get there, if the peer's timeouts repeat it. What one burst brought again is one
+ * sign: packets that were merely overtaken come again all at once. PX-34 */
+static void suspect_own_path(struct pony_flow *flow, uint64_t now_ns)
+{
+    if (flow->n_again > 0 && now_ns - flow->again_ns < pony_rtt_rto_ns(&flow->rtt) / 2) {
+        return;
+    }
+    flow->again_ns = now_ns;
+    if (++flow->n_again == PONY_FLOW_REPATH_AFTER) {
+        flow->n_again = 0;
+        pony_flow_repath(flow);
+    }
+}
+
 /* True: its number is new. PX-8, PX-22, PX-23 */
 static bool is_new(struct pony_flow *flow, const struct pony_arrival *arrival,
                    enum pony_recv_verdict verdict)
@@ -33,10 +47,7 @@ static bool is_new(struct pony_flow *flow, const struct pony_arrival *arrival,
         pony_flow_count(table, PONY_FLOW_C_RX_DUPLICATES);
         flow->duplicates++;
         flow->n_dup++;
-        if (++flow->n_again == PONY_FLOW_REPATH_AFTER) { /* PX-34: what we say does not get there */
-            flow->n_again = 0;
-            pony_flow_repath(flow);
-        }
+        suspect_own_path(flow, arrival->now_ns);
         pony_flow_note_echo(flow, arrival);
         return false;
     case PONY_RECV_NEW:
