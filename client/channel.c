@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/slab.h"
+#include "client/by_id.h"
 #include "rpc/options.h"
 #include "rpc/status.h"
 

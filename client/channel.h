@@ -20,7 +20,6 @@
 #define SNAPI_OUTER_ID (UINT64_C(1) << 63) /**< where the numbers of next_outer_id begin */
 
 enum {
-    SNAPI_BUCKETS_MIN = 8,            /**< of a table on the heap */
     SNAPI_CHANNEL_LINES = 3,          /**< cache lines that a call over Pony uses */
     SNAPI_CALLS_MAX = 1 << 20,        /**< in flight in one channel */
     SNAPI_WAITING_BYTES_MAX = 1 << 28 /**< of requests that wait for a path or for room */
@@ -88,22 +87,6 @@ static inline char *snapi_path_peer(const struct snapi_path *path)
 {
     struct snap_channel *channel = path->channel;
     return path->kind == SNAP_TRANSPORT_PONY ? channel->pony_peer : channel->more->tcp_peer;
-}
-
-/** Calls whose id ends in `idx`, below n_buckets. */
-static inline struct snapi_call **snapi_channel_bucket(struct snap_channel *channel, uint64_t idx)
-{
-    return channel->n_buckets == 1 ? &channel->only_bucket : &channel->buckets[idx];
-}
-
-/** The call of that number in flight, or NULL. */
-static inline struct snapi_call *snapi_call_find(struct snap_channel *channel, uint64_t id)
-{
-    struct snapi_call *call = *snapi_channel_bucket(channel, id & (channel->n_buckets - 1));
-    while (call != NULL && call->id != id) {
-        call = call->next_in_bucket;
-    }
-    return call;
 }
 
 /** The path for a new call, or NULL. `why` is set in any case. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/path.h"
 
+#include "client/by_id.h"
 #include "client/call.h"
 #include "client/channel.h"
 #include "rpc/frame.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "client/by_id.h"
 #include "client/channel.h"
 #include "rpc/status.h"
 
