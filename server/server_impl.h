@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 
 /**
- * Inside of the server; shared by server.c, conn.c and call.c only.
+ * Inside of the server; shared by its own files only.
  *
  * Threads  the owner of the loop, but for what is atomic and what says otherwise
  */
@@ -199,9 +199,13 @@ void snapi_server_unchain(struct snap_server_call *call);
 
 /* ---- call.c ---- */
 
+/** Errors: BASE_E_NOMEM. */
+BASE_MUST_USE enum base_err snapi_server_calls_init(struct snap_server *server);
+
 /** A REQUEST came. May free the connection. */
 void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_frame *frame);
-void snapi_server_on_cancel(struct snapi_server_conn *conn, uint64_t id);
+
+/* ---- call_run.c ---- */
 
 /** The client's first HELLO is there: runs what overtook it. May free connections. */
 void snapi_server_run_early(struct snapi_server_conn *conn);
@@ -209,14 +213,15 @@ void snapi_server_run_early(struct snapi_server_conn *conn);
 /** Runs handlers that waited, as long as there is room for what they answer. May free connections. */
 void snapi_server_run_ready(struct snap_server *server);
 
+/* ---- call_cancel.c ---- */
+
+void snapi_server_on_cancel(struct snapi_server_conn *conn, uint64_t id);
+
 /** The connection goes: its calls stay until they are answered, but nobody will read it. */
 void snapi_server_cancel_all(struct snapi_server_conn *conn);
 
 /** Ends all LIVE calls with UNAVAILABLE; those being answered come in soon. */
 void snapi_server_orphan_calls(struct snap_server *server);
-
-/** Errors: BASE_E_NOMEM. */
-BASE_MUST_USE enum base_err snapi_server_calls_init(struct snap_server *server);
 
 /* ---- server.c ---- */
 
