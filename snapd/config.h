@@ -72,6 +72,7 @@ struct snapd_config {
     char congestion_control[SNAPD_NAME_MAX]; /**< "": the default */
     uint32_t packet_checksum;                /**< enum snapd_checksum */
     uint32_t has_segmentation;               /**< bool; false: one datagram per packet */
+    uint32_t has_connected_socket;           /**< bool: the busiest peer gets a socket of its own */
     uint32_t n_source_ports;                 /**< UDP ports that packets leave from, PX-34 */
     uint64_t socket_buffer_bytes;            /**< of the UDP socket, each direction */
 

@@ -77,7 +77,7 @@ static enum base_err open_device(struct daemon *d, uint32_t idx, struct snapd_de
         .listen = c->listen,
         .port_offset = (uint16_t)idx,
         .has_segmentation = c->has_segmentation != 0,
-        .is_connecting = true,
+        .is_connecting = c->has_connected_socket != 0,
         .n_ports = c->n_source_ports,
         .buffer_bytes = c->socket_buffer_bytes,
         .mtu_bytes = d->mtu_bytes,

@@ -3,7 +3,8 @@
 /**
  * Calls over Pony between two hosts, each of which gives the other a connected socket: engines that
  * sleep are woken by it, a peer that starts again is found, one reached at its second address answers
- * from there; every call ends OK, none leaves for TCP but while a snapd is away.
+ * from there, and a snapd configured not to connect does not; every call ends OK, none leaves for TCP
+ * but while a snapd is away.
  */
 
 #include "tests/support/cmocka_all.h"
@@ -84,6 +85,20 @@ static void a_peer_reached_at_its_second_address_answers_from_there(void **state
     finish_on_pony(world, client);
 }
 
+static void a_snapd_told_not_to_connect_does_not(void **state)
+{
+    struct world *world = *state;
+    world->transport = "pony";
+    struct world_client *client = start(world, "[engine]\nconnected_socket = no\n",
+                                        "--want pony --async 2 --window 16 --timeout 120000");
+    world_await_calls(client, world_calls(1000));
+    for (int host = 0; host < 2; host++) {
+        assert_int_equal(world_counter(world, host, "udp_connects"), 0);
+        assert_int_equal(world_counter(world, host, "udp_connected_packets"), 0);
+    }
+    finish_on_pony(world, client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +108,8 @@ int main(void)
                                         world_tear_down),
         cmocka_unit_test_setup_teardown(a_peer_reached_at_its_second_address_answers_from_there,
                                         world_set_up, world_tear_down),
+        cmocka_unit_test_setup_teardown(a_snapd_told_not_to_connect_does_not, world_set_up,
+                                        world_tear_down),
     };
     int skip = world_skip();
     return skip != 0 ? skip : cmocka_run_group_tests(tests, NULL, NULL);

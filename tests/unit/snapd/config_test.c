@@ -55,6 +55,7 @@ static void values_of_every_type_are_read(void **state)
                            "mtu = 1452\n"
                            "idle = sleep\n"
                            "segmentation = no\n"
+                           "connected_socket = no\n"
                            "[limits]\n"
                            "port_rx = 1G\n"
                            "[fault]\n"
@@ -70,6 +71,7 @@ static void values_of_every_type_are_read(void **state)
     assert_int_equal(config.mtu_bytes, 1452);
     assert_int_equal(config.idle_policy, SNAPD_IDLE_SLEEP);
     assert_int_equal(config.has_segmentation, 0);
+    assert_int_equal(config.has_connected_socket, 0);
     assert_int_equal(config.port_rx_bytes, 1ull << 30);
     assert_int_equal(config.fault.drop_ppm, 12500);
     assert_true(config.fault.seed == UINT64_MAX);
