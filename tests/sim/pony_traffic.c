@@ -407,10 +407,10 @@ static void say_stuck(const struct traffic *traffic)
                           "host %u conn %x (%x) %s ctl %x, tx %u asked %u credit %u, rx left %u "
                           "in use %u, done %u of %u, %s\n",
                           h, conn->number, conn->shm_number, pony_conn_state_name(conn->state),
-                          conn->ctl, conn->n_tx, conn->n_asked, conn->tx_limit - conn->tx_used,
-                          pony_credit_left(&conn->credit), conn->credit.in_use,
-                          (uint32_t)conn->received_msgs, conn->n_peer_msgs,
-                          conn->is_local ? "local" : "remote");
+                          conn->ctl, conn->n_tx, conn->cold->n_asked,
+                          conn->tx_limit - conn->tx_used, pony_credit_left(&conn->credit),
+                          conn->credit.in_use, (uint32_t)conn->received_msgs,
+                          conn->cold->n_peer_msgs, conn->is_local ? "local" : "remote");
         }
     }
 }

@@ -165,9 +165,9 @@ void sim_engine_print(const struct sim_engine *at)
                       "  conn %x (%x) peer %x %s ctl %x, tx %u asked %u credit %u, rx left %u "
                       "in use %u floor %u, done %u of %u, %s\n",
                       conn->number, conn->shm_number, conn->peer_number,
-                      pony_conn_state_name(conn->state), conn->ctl, conn->n_tx, conn->n_asked,
+                      pony_conn_state_name(conn->state), conn->ctl, conn->n_tx, conn->cold->n_asked,
                       conn->tx_limit - conn->tx_used, pony_credit_left(&conn->credit),
                       conn->credit.in_use, conn->credit.floor, (uint32_t)conn->received_msgs,
-                      conn->n_peer_msgs, conn->is_local ? "local" : "remote");
+                      conn->cold->n_peer_msgs, conn->is_local ? "local" : "remote");
     }
 }

@@ -272,8 +272,8 @@ static void a_class_that_comes_and_goes_starves_nobody(void **state)
     }
     assert_true(longest_run_without(&watch, PONY_CLASS_BULK, from, watch.n, &n_bulk) <= 16);
     assert_in_range(n_bulk, 2000 / 17, 2999); /* some of it is still waiting */
-    assert_false(
-        base_list_is_empty(&pony_app_find_conn(pair->client->app, PONY_CLASS_BULK + 1)->granted));
+    assert_false(base_list_is_empty(
+        &pony_app_find_conn(pair->client->app, PONY_CLASS_BULK + 1)->cold->granted));
     free_pair(pair);
 }
 

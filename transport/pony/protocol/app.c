@@ -362,7 +362,7 @@ struct pony_conn *pony_app_find_conn(const struct pony_app *app, uint32_t shm_nu
     }
     struct pony_conn *conn = base_pool_at(conns, *chain(app, shm_number));
     while (conn != NULL && conn->shm_number != shm_number) {
-        conn = base_pool_at(conns, conn->hash_next);
+        conn = base_pool_at(conns, conn->cold->hash_next);
     }
     return conn;
 }
@@ -372,7 +372,7 @@ bool pony_app_has_many_alike(const struct pony_app *app, uint32_t shm_number)
     const struct base_pool *conns = &app->engine->conns;
     const struct pony_conn *conn = base_pool_at(conns, *chain(app, shm_number));
     uint32_t n = 0;
-    for (; conn != NULL; conn = base_pool_at(conns, conn->hash_next)) {
+    for (; conn != NULL; conn = base_pool_at(conns, conn->cold->hash_next)) {
         n++;
     }
     return n >= PONY_APP_ALIKE_MAX;
@@ -388,10 +388,10 @@ void pony_app_add_conn(struct pony_app *app, struct pony_conn *conn)
 {
     if (!is_ours(conn->shm_number)) {
         uint32_t *at = chain(app, conn->shm_number);
-        conn->hash_next = *at;
+        conn->cold->hash_next = *at;
         *at = base_pool_index(conn);
     }
-    base_list_add_tail(&app->conns, &conn->app_link);
+    base_list_add_tail(&app->conns, &conn->cold->app_link);
     app->n_conns++;
     app->info.conns++;
 }
@@ -404,9 +404,9 @@ static void unchain(struct pony_app *app, const struct pony_conn *conn)
     while (*at != idx) {
         struct pony_conn *other = base_pool_at(&app->engine->conns, *at);
         base_assert(other != NULL);
-        at = &other->hash_next;
+        at = &other->cold->hash_next;
     }
-    *at = conn->hash_next;
+    *at = conn->cold->hash_next;
 }
 
 void pony_app_del_conn(struct pony_app *app, struct pony_conn *conn)
@@ -414,7 +414,7 @@ void pony_app_del_conn(struct pony_app *app, struct pony_conn *conn)
     if (!is_ours(conn->shm_number)) {
         unchain(app, conn);
     }
-    base_list_del(&conn->app_link);
+    base_list_del(&conn->cold->app_link);
     app->n_conns--;
     app->info.conns--;
 }
@@ -431,7 +431,7 @@ void pony_app_fault(struct pony_app *app, enum shm_reason reason, const char *wh
     }
     /* Its memory may still be read by packets in flight: detach ends that. */
     base_list_foreach_safe (it, &app->conns) {
-        struct pony_conn *conn = base_list_entry(it, struct pony_conn, app_link);
+        struct pony_conn *conn = base_list_entry(it, struct pony_conn_cold, app_link)->conn;
         pony_conn_end(conn, SHM_REASON_APP_GONE, PONY_TELL_RESET);
     }
     if (app->config.on_fault != NULL) {
@@ -449,7 +449,7 @@ void pony_app_shut_down(struct pony_app *app)
         }
     }
     base_list_foreach_safe (it, &app->conns) {
-        struct pony_conn *conn = base_list_entry(it, struct pony_conn, app_link);
+        struct pony_conn *conn = base_list_entry(it, struct pony_conn_cold, app_link)->conn;
         pony_conn_end(conn, SHM_REASON_SHUTDOWN, PONY_TELL_NOTHING);
     }
     base_list_foreach_safe (it, &app->listeners) {

@@ -47,9 +47,9 @@ static const char *run_open(struct pony_app *app, const struct shm_command *comm
         return NULL;
     }
     conn->shm_number = command->conn;
-    conn->service = command->u.open.service;
+    conn->cold->service = command->u.open.service;
     conn->class = class_of(command->u.open.traffic);
-    conn->expected_instance = command->u.open.instance;
+    conn->cold->expected_instance = command->u.open.instance;
     pony_app_add_conn(app, conn);
     pony_mapper_open(conn, &command->u.open.to, now_ns);
     return NULL;

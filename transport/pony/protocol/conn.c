@@ -22,27 +22,49 @@ static void set_state(struct pony_conn *conn, enum pony_conn_state state)
     conn->state = (uint8_t)state;
 }
 
+/* Both parts of a connection, or NULL. */
+static struct pony_conn *take_conn(struct pony_engine *engine)
+{
+    struct pony_conn *conn = base_pool_take(&engine->conns, NULL);
+    if (conn == NULL) {
+        return NULL;
+    }
+    conn->cold = base_pool_take(&engine->cold_conns, NULL);
+    if (conn->cold == NULL) {
+        base_pool_put(&engine->conns, conn);
+        return NULL;
+    }
+    conn->cold->conn = conn;
+    return conn;
+}
+
+static void give_conn(struct pony_engine *engine, struct pony_conn *conn)
+{
+    base_pool_put(&engine->cold_conns, conn->cold);
+    base_pool_put(&engine->conns, conn);
+}
+
 struct pony_conn *pony_conn_create(struct pony_engine *engine, struct pony_app *app)
 {
     if (app->n_conns == app->max_conns) {
         return NULL;
     }
-    uint32_t idx = 0;
-    struct pony_conn *conn = base_pool_take(&engine->conns, &idx);
+    struct pony_conn *conn = take_conn(engine);
     if (conn == NULL) {
         return NULL;
     }
     if (!pony_credit_open(&app->credit, &conn->credit, pony_rxmem_potential(&app->rx))) {
-        base_pool_give(&engine->conns, idx);
+        give_conn(engine, conn);
         return NULL;
     }
     conn->engine = engine;
     conn->app = app;
-    conn->number = base_pool_gen(conn) >> 1 << engine->conn_bits | idx;
-    struct base_list *lists[] = {&conn->blocked,    &conn->eager,    &conn->rts,
-                                 &conn->asked,      &conn->granted,  &conn->small_link,
-                                 &conn->large_link, &conn->rx_msgs,  &conn->early,
-                                 &conn->grants,     &conn->app_link, &conn->link_link};
+    conn->number = base_pool_gen(conn) >> 1 << engine->conn_bits | base_pool_index(conn);
+    struct pony_conn_cold *cold = conn->cold;
+    struct base_list *lists[] = {&conn->eager,      &conn->small_link, &cold->blocked,
+                                 &cold->rts,        &cold->asked,      &cold->granted,
+                                 &cold->rx_msgs,    &cold->early,      &cold->grants,
+                                 &cold->large_link, &cold->app_link,   &cold->link_link};
     for (size_t i = 0; i < BASE_ARRAY_LEN(lists); i++) {
         base_list_init(lists[i]);
     }
@@ -94,10 +116,10 @@ void pony_conn_wake_small(struct pony_conn *conn)
 void pony_conn_wake_large(struct pony_conn *conn)
 {
     struct pony_link *link = link_of(conn);
-    if (link == NULL || base_list_is_linked(&conn->large_link)) {
+    if (link == NULL || base_list_is_linked(&conn->cold->large_link)) {
         return;
     }
-    base_list_add_tail(&link->rounds[conn->class].large, &conn->large_link);
+    base_list_add_tail(&link->rounds[conn->class].large, &conn->cold->large_link);
     on_busy(link, conn->class);
 }
 
@@ -118,7 +140,7 @@ static void complete(const struct pony_conn *conn, enum shm_cpl_kind kind, uint8
 /* Nothing of it is in the round any more but the frames in ctl. */
 static void leave_round(struct pony_conn *conn)
 {
-    base_list_del(&conn->large_link);
+    base_list_del(&conn->cold->large_link);
     if (conn->ctl == 0) {
         base_list_del(&conn->small_link);
     } else {
@@ -152,16 +174,17 @@ void pony_conn_set_accepting(struct pony_conn *conn)
  */
 static void enqueue(struct pony_conn *conn, struct pony_tx_msg *msg)
 {
-    uint16_t *waits = &conn->lane_waits[msg->stream % PONY_LANES];
+    struct pony_conn_cold *cold = conn->cold;
+    uint16_t *waits = &cold->lane_waits[msg->stream % PONY_LANES];
     if (msg->len > conn->tx_eager_max) {
         msg->state = PONY_TX_RTS;
         *waits = (uint16_t)(*waits + msg->is_ordered);
-        base_list_add_tail(&conn->rts, &msg->link);
+        base_list_add_tail(&cold->rts, &msg->link);
         conn->may_ask = true;
     } else if (msg->is_ordered && *waits > 0) {
         msg->state = PONY_TX_BLOCKED;
         *waits = (uint16_t)(*waits + 1);
-        base_list_add_tail(&conn->blocked, &msg->link);
+        base_list_add_tail(&cold->blocked, &msg->link);
     } else {
         msg->state = PONY_TX_EAGER;
         base_list_add_tail(&conn->eager, &msg->link);
@@ -183,16 +206,17 @@ static void find_first(const struct base_list *queue, uint32_t lane, uint32_t *l
 /* Blocked messages of a lane that are before its first large one without GRANT. */
 static void unblock(struct pony_conn *conn, uint32_t lane)
 {
+    struct pony_conn_cold *cold = conn->cold;
     uint32_t limit = (uint32_t)conn->sent_msgs;
-    find_first(&conn->asked, lane, &limit);
-    find_first(&conn->rts, lane, &limit);
-    base_list_foreach_safe (it, &conn->blocked) {
+    find_first(&cold->asked, lane, &limit);
+    find_first(&cold->rts, lane, &limit);
+    base_list_foreach_safe (it, &cold->blocked) {
         struct pony_tx_msg *msg = base_list_entry(it, struct pony_tx_msg, link);
         if (msg->stream % PONY_LANES == lane && (int32_t)(msg->msg_no - limit) < 0) {
             base_list_del(&msg->link);
             msg->state = PONY_TX_EAGER;
             base_list_add_tail(&conn->eager, &msg->link);
-            conn->lane_waits[lane]--;
+            cold->lane_waits[lane]--;
         }
     }
 }
@@ -200,19 +224,20 @@ static void unblock(struct pony_conn *conn, uint32_t lane)
 void pony_tx_on_grant(struct pony_tx_msg *msg)
 {
     struct pony_conn *conn = msg->conn;
+    struct pony_conn_cold *cold = conn->cold;
     uint32_t lane = msg->stream % PONY_LANES;
     base_list_del(&msg->link);
-    base_list_add_tail(&conn->granted, &msg->link);
+    base_list_add_tail(&cold->granted, &msg->link);
     msg->state = PONY_TX_GRANTED;
-    conn->n_asked--;
+    cold->n_asked--;
     pony_conn_wake_large(conn);
     if (msg->is_ordered) {
-        conn->lane_waits[lane]--;
-        if (!base_list_is_empty(&conn->blocked)) {
+        cold->lane_waits[lane]--;
+        if (!base_list_is_empty(&cold->blocked)) {
             unblock(conn, lane);
         }
     }
-    if (!base_list_is_empty(&conn->rts) || !base_list_is_empty(&conn->eager)) {
+    if (!base_list_is_empty(&cold->rts) || !base_list_is_empty(&conn->eager)) {
         pony_conn_wake_small(conn);
     }
 }
@@ -257,10 +282,11 @@ void pony_conn_on_open(struct pony_conn *conn)
 
 bool pony_conn_may_send_close(const struct pony_conn *conn)
 {
+    const struct pony_conn_cold *cold = conn->cold;
     return conn->state == PONY_CONN_CLOSING && !conn->is_close_sent &&
-           base_list_is_empty(&conn->eager) && base_list_is_empty(&conn->blocked) &&
-           base_list_is_empty(&conn->rts) && base_list_is_empty(&conn->asked) &&
-           base_list_is_empty(&conn->granted);
+           base_list_is_empty(&conn->eager) && base_list_is_empty(&cold->blocked) &&
+           base_list_is_empty(&cold->rts) && base_list_is_empty(&cold->asked) &&
+           base_list_is_empty(&cold->granted);
 }
 
 void pony_conn_close(struct pony_conn *conn)
@@ -277,7 +303,7 @@ void pony_conn_send(struct pony_conn *conn, struct pony_tx_msg *msg)
     msg->conn = conn;
     msg->msg_no = (uint32_t)conn->sent_msgs++;
     /* PX-69 */
-    msg->seq = msg->is_ordered ? conn->tx_seq[msg->stream % PONY_LANES]++ : msg->msg_no;
+    msg->seq = msg->is_ordered ? conn->cold->tx_seq[msg->stream % PONY_LANES]++ : msg->msg_no;
     conn->n_tx++;
     conn->sent_bytes += msg->len;
     if (conn->peer != NULL) {
@@ -397,7 +423,7 @@ static void drop_received(struct pony_conn *conn)
 {
     struct pony_app *app = conn->app;
     struct base_list *it;
-    while ((it = base_list_first(&conn->rx_msgs)) != NULL) {
+    while ((it = base_list_first(&conn->cold->rx_msgs)) != NULL) {
         struct pony_rx_msg *msg = base_list_entry(it, struct pony_rx_msg, link);
         if (msg->state == PONY_RX_PARTIAL || msg->state == PONY_RX_HELD) {
             pony_app_give_memory(app, conn, msg->off, msg->len);
@@ -411,6 +437,7 @@ void pony_conn_end(struct pony_conn *conn, enum shm_reason reason, enum pony_tel
     if (conn->state == PONY_CONN_ENDED || conn->state == PONY_CONN_ABORTING) {
         return;
     }
+    struct pony_conn_cold *cold = conn->cold;
     bool is_opening = conn->state == PONY_CONN_OPENING;
     bool was_sent = is_opening && (conn->ctl & PONY_CTL_OPEN) == 0 && tell != PONY_TELL_NOTHING &&
                     (conn->link != NULL || conn->is_local);
@@ -421,11 +448,11 @@ void pony_conn_end(struct pony_conn *conn, enum shm_reason reason, enum pony_tel
         pony_count(conn->engine, PONY_OPS_RESET, 1);
     }
     drop_queue(&conn->eager);
-    drop_queue(&conn->blocked);
-    drop_queue(&conn->rts);
-    drop_queue(&conn->asked);
-    drop_queue(&conn->granted);
-    conn->n_asked = 0;
+    drop_queue(&cold->blocked);
+    drop_queue(&cold->rts);
+    drop_queue(&cold->asked);
+    drop_queue(&cold->granted);
+    cold->n_asked = 0;
     leave_round(conn);
     drop_received(conn);
     pony_credit_close(&conn->app->credit, &conn->credit);
@@ -440,12 +467,12 @@ static void free_conn(struct pony_conn *conn)
         conn->peer->peer = NULL;
     }
     base_list_del(&conn->small_link);
-    base_list_del(&conn->large_link);
-    base_list_del(&conn->link_link);
+    base_list_del(&conn->cold->large_link);
+    base_list_del(&conn->cold->link_link);
     if (conn->link != NULL) {
         pony_flow_del_user(conn->link->flow, engine->now_ns);
     }
-    base_pool_give(&engine->conns, base_pool_index(conn));
+    give_conn(engine, conn);
 }
 
 void pony_conn_settle(struct pony_conn *conn)
@@ -481,9 +508,9 @@ void pony_conn_is_over(struct pony_conn *conn, enum shm_reason reason)
 
 void pony_conn_on_link_down(struct pony_conn *conn, enum shm_reason reason)
 {
-    base_list_del(&conn->link_link);
+    base_list_del(&conn->cold->link_link);
     base_list_del(&conn->small_link);
-    base_list_del(&conn->large_link);
+    base_list_del(&conn->cold->large_link);
     conn->link = NULL;
     conn->ctl = 0;
     pony_conn_is_over(conn, reason);

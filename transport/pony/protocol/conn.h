@@ -27,10 +27,11 @@
  *          RESET needs, is not known yet.
  * Order    streams share 64 lanes (stream modulo 64): ordered messages of a lane are handed over
  *          in order. Constant memory, and no head-of-line blocking between 64 streams.
- * Memory   from the engine's pool; below 2 KiB (static assert)
+ * Memory   two parts, hot and cold, from the engine's pools; below 2 KiB together (static assert)
  * Threads  one engine
  */
 struct pony_app;
+struct pony_conn_cold;
 struct pony_engine;
 struct pony_link;
 
@@ -71,8 +72,10 @@ enum pony_tell {
 
 /*
  * With thousands of connections each message finds the memory of its connection cold, and pays for
- * each line of it: what every small message needs lies in the first lines (with the pool's header,
- * which is looked at whenever a connection is found by its number), the rest behind. See "What many
+ * each line of it: less where those lines lie side by side, as prefetchers bring neighbours, too. So
+ * what every small message needs stands in this part (behind the pool's header, which is looked at
+ * whenever a connection is found by its number), three lines in all, and the parts of all connections
+ * stand in a pool of their own, one behind the other. The rest is in another: `cold`. See "What many
  * connections cost" in docs/benchmarks.md.
  */
 struct pony_conn {
@@ -110,23 +113,30 @@ struct pony_conn {
     struct pony_credit credit;
     uint64_t received_msgs; /**< handed over */
     uint64_t received_bytes;
-    uint64_t sent_bytes;  /**< of messages begun */
-    uint32_t n_peer_msgs; /**< how many the peer sent, modulo 2^32, if has_close */
-    uint32_t n_asked;     /**< messages in `asked` */
+    uint64_t sent_bytes;         /**< of messages begun */
+    struct pony_conn_cold *cold; /**< the rest; lives as long as this part */
+};
+
+/** The part that small unordered messages of an open connection do not need. */
+struct pony_conn_cold {
+    struct pony_conn *conn; /**< whose it is */
 
     /* Large messages. */
     uint32_t rx_rts_no; /**< the next RTS whose turn it is */
     uint32_t n_granted;
-    struct base_list blocked, rts, asked, granted;
+    uint32_t next_rts_no;
+    uint32_t n_asked;                     /**< messages in `asked` */
+    struct base_list blocked, rts, asked; /**< by enum pony_tx_state, as `eager` */
+    struct base_list granted;
     struct base_list large_link; /**< in the link's list of those with granted messages */
     struct base_list rx_msgs;    /**< all struct pony_rx_msg of it */
     struct base_list early;      /**< RTS that came before their turn */
     struct base_list grants;     /**< GRANT to be sent */
-    uint32_t next_rts_no;
-    int32_t large_left; /**< bytes left of this turn in the large round */
+    int32_t large_left;          /**< bytes left of this turn in the large round */
 
     /* Life. */
-    uint32_t hash_next; /**< in the application's table, if the application numbered it */
+    uint32_t hash_next;   /**< in the application's table, if the application numbered it */
+    uint32_t n_peer_msgs; /**< how many the peer sent, modulo 2^32, if has_close */
     struct base_list app_link, link_link;
     uint64_t expected_instance; /**< of the peer's snapd; 0: any */
     uint64_t service;
@@ -137,7 +147,7 @@ struct pony_conn {
     uint32_t rx_seq[PONY_LANES];
 };
 
-static_assert(sizeof(struct pony_conn) + BASE_POOL_HEADER_BYTES <= PONY_CONN_BYTES_MAX,
+static_assert(sizeof(struct pony_conn) + sizeof(struct pony_conn_cold) <= PONY_CONN_BYTES_MAX,
               "idle connections are cheap");
 
 /* Whether `field` begins line `n` of its slot of the pool. */
@@ -145,8 +155,9 @@ static_assert(sizeof(struct pony_conn) + BASE_POOL_HEADER_BYTES <= PONY_CONN_BYT
     (BASE_POOL_HEADER_BYTES + offsetof(struct pony_conn, field) == (size_t)(n)*BASE_CACHE_LINE)
 
 static_assert(PONY_CONN_BEGINS(eager, 1) && PONY_CONN_BEGINS(credit, 2) &&
-                  PONY_CONN_BEGINS(rx_rts_no, PONY_CONN_HOT_LINES),
-              "a small message needs no other lines");
+                  BASE_POOL_HEADER_BYTES + sizeof(struct pony_conn) ==
+                      PONY_CONN_HOT_LINES * BASE_CACHE_LINE,
+              "hot lines lie side by side, nothing between them");
 
 /** A new connection of `app` (its credit is opened). NULL: a limit. */
 struct pony_conn *pony_conn_create(struct pony_engine *engine, struct pony_app *app);

@@ -88,7 +88,9 @@ static enum base_err make_pools(struct pony_engine *engine)
 {
     const struct pony_engine_config *config = &engine->config;
     uint32_t n_refusals = config->max_conns + REFUSALS_MIN;
-    BASE_TRY(base_pool_init(&engine->conns, sizeof(struct pony_conn), 1024, config->max_conns));
+    uint32_t n_conns = config->max_conns;
+    BASE_TRY(base_pool_init(&engine->conns, sizeof(struct pony_conn), 1024, n_conns));
+    BASE_TRY(base_pool_init(&engine->cold_conns, sizeof(struct pony_conn_cold), 1024, n_conns));
     BASE_TRY(base_pool_init(&engine->links, sizeof(struct pony_link), 64, config->max_flows));
     BASE_TRY(base_pool_init(&engine->refusals, sizeof(struct pony_refusal), 1024, n_refusals));
     return base_pool_init(&engine->listeners, sizeof(struct pony_listener), 256,
@@ -139,6 +141,7 @@ void pony_engine_destroy(struct pony_engine *engine)
         free(app);
     }
     base_pool_fini(&engine->conns);
+    base_pool_fini(&engine->cold_conns);
     base_pool_fini(&engine->links);
     base_pool_fini(&engine->refusals);
     base_pool_fini(&engine->listeners);
@@ -177,7 +180,7 @@ void pony_engine_detach(struct pony_engine *engine, struct pony_app *app, uint64
      * reads the application's memory after this. */
     pony_flows_copy_payloads(engine->flows, app->tx_base, app->tx_bytes);
     base_list_foreach_safe (it, &app->conns) {
-        pony_conn_forget_app(base_list_entry(it, struct pony_conn, app_link));
+        pony_conn_forget_app(base_list_entry(it, struct pony_conn_cold, app_link)->conn);
     }
     base_list_del(&app->link);
     base_list_del(&app->dirty);

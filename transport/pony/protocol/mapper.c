@@ -42,14 +42,14 @@ struct pony_link *pony_mapper_link(struct pony_engine *engine, struct pony_flow 
 static void put_on_link(struct pony_conn *conn, struct pony_link *link)
 {
     conn->link = link;
-    base_list_add_tail(&link->conns, &conn->link_link);
+    base_list_add_tail(&link->conns, &conn->cold->link_link);
     pony_flow_add_user(link->flow);
 }
 
 static bool is_other_life(const struct pony_conn *conn)
 {
-    return conn->expected_instance != 0 &&
-           conn->expected_instance != pony_flow_peer_instance(conn->link->flow);
+    return conn->cold->expected_instance != 0 &&
+           conn->cold->expected_instance != pony_flow_peer_instance(conn->link->flow);
 }
 
 /* The flows to one engine, as a new connection of a class sees them. */
@@ -143,7 +143,7 @@ static struct pony_flow *choose_flow(struct pony_engine *engine, const struct po
 void pony_mapper_open(struct pony_conn *conn, const struct shm_addr *to, uint64_t now_ns)
 {
     struct pony_engine *engine = conn->engine;
-    if (conn->expected_instance == engine->config.instance &&
+    if (conn->cold->expected_instance == engine->config.instance &&
         to->udp_port == engine->config.udp_port) {
         conn->is_local = true;
         conn->ctl |= PONY_CTL_OPEN;
@@ -217,7 +217,7 @@ void pony_mapper_on_open(struct pony_engine *engine, struct pony_link *link,
     }
     conn->shm_number = conn->number | SHM_CONN_ACCEPTED;
     conn->peer_number = frame->conn;
-    conn->service = frame->service;
+    conn->cold->service = frame->service;
     /* PX-80: the answers travel as the questions do, unless the listener wants it otherwise. */
     conn->class = listener->has_class ? listener->class : frame->flags;
     pony_app_add_conn(app, conn);
@@ -249,7 +249,7 @@ void pony_mapper_up(void *ctx, struct pony_flow *flow)
         return;
     }
     base_list_foreach_safe (it, &link->conns) {
-        struct pony_conn *conn = base_list_entry(it, struct pony_conn, link_link);
+        struct pony_conn *conn = base_list_entry(it, struct pony_conn_cold, link_link)->conn;
         if (conn->state == PONY_CONN_OPENING && is_other_life(conn)) {
             pony_conn_end(conn, SHM_REASON_PEER_RESTARTED, PONY_TELL_NOTHING);
         }
@@ -268,7 +268,7 @@ void pony_mapper_down(void *ctx, struct pony_flow *flow, enum shm_reason reason)
     }
     struct base_list *it;
     while ((it = base_list_first(&link->conns)) != NULL) {
-        pony_conn_on_link_down(base_list_entry(it, struct pony_conn, link_link), reason);
+        pony_conn_on_link_down(base_list_entry(it, struct pony_conn_cold, link_link)->conn, reason);
     }
     while ((it = base_list_take_first(&link->refusals)) != NULL) {
         base_pool_give(&engine->refusals,

@@ -50,7 +50,7 @@ struct pony_rx_msg *pony_rx_take(struct pony_rx_table *table, struct pony_conn *
     *msg = (struct pony_rx_msg){.conn = conn, .next = (uint32_t)NO_SLOT};
     base_list_init(&msg->turn);
     base_list_init(&msg->link);
-    base_list_add_tail(&conn->rx_msgs, &msg->link);
+    base_list_add_tail(&conn->cold->rx_msgs, &msg->link);
     table->n_taken++;
     return msg;
 }

@@ -22,9 +22,9 @@ struct pony_conn;
 
 enum pony_tx_state {
     PONY_TX_EAGER,   /**< in conn->eager */
-    PONY_TX_BLOCKED, /**< in conn->blocked: eager, behind a large one of its lane without GRANT */
-    PONY_TX_RTS,     /**< in conn->rts: has not asked for memory yet */
-    PONY_TX_ASKED,   /**< in conn->asked: waits for GRANT */
+    PONY_TX_BLOCKED, /**< in cold->blocked: eager, behind a large one of its lane without GRANT */
+    PONY_TX_RTS,     /**< in cold->rts: has not asked for memory yet */
+    PONY_TX_ASKED,   /**< in cold->asked: waits for GRANT */
     PONY_TX_GRANTED, /**< in conn->granted: being sent */
     PONY_TX_FLYING   /**< in no queue: all handed over, or given up; waits for packets' release */
 };
@@ -45,15 +45,15 @@ struct pony_tx_msg {
 };
 
 enum pony_rx_state {
-    PONY_RX_EARLY,   /**< in conn->early: an RTS before its turn */
+    PONY_RX_EARLY,   /**< in cold->early: an RTS before its turn */
     PONY_RX_WAITING, /**< in app->waiting: for a run of pages */
     PONY_RX_PARTIAL, /**< has memory, bytes are missing; found by msg_no */
     PONY_RX_HELD     /**< whole, not its turn; found by lane and seq */
 };
 
 struct pony_rx_msg {
-    struct base_list link; /**< conn->rx_msgs */
-    struct base_list turn; /**< conn->early, app->waiting, or conn->grants (GRANT to be sent) */
+    struct base_list link; /**< cold->rx_msgs */
+    struct base_list turn; /**< cold->early, app->waiting, or cold->grants (GRANT to be sent) */
     struct pony_conn *conn;
     uint64_t off;  /**< in the rx region */
     uint32_t next; /**< in the hash chain or the free list */

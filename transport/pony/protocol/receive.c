@@ -33,7 +33,7 @@ static void run_out(struct pony_conn *conn)
 /* The last of the peer's messages is there, and it has closed. PX-67 */
 static bool finish_close(struct pony_conn *conn)
 {
-    if (!conn->has_close || (uint32_t)conn->received_msgs != conn->n_peer_msgs) {
+    if (!conn->has_close || (uint32_t)conn->received_msgs != conn->cold->n_peer_msgs) {
         return false;
     }
     pony_conn_end(conn, SHM_REASON_CLOSED, PONY_TELL_CLOSE_OK);
@@ -63,8 +63,8 @@ static void hand_over_held(struct pony_conn *conn, uint32_t lane)
 {
     struct pony_rx_table *table = &conn->app->rx_msgs;
     struct pony_rx_msg *msg;
-    while ((msg = pony_rx_find_held(table, conn, lane, conn->rx_seq[lane])) != NULL) {
-        conn->rx_seq[lane]++;
+    while ((msg = pony_rx_find_held(table, conn, lane, conn->cold->rx_seq[lane])) != NULL) {
+        conn->cold->rx_seq[lane]++;
         const struct pony_rx_facts facts = facts_of(msg);
         hand_over(conn, &facts);
         pony_rx_give(table, msg);
@@ -77,8 +77,8 @@ static void on_whole_ordered(struct pony_conn *conn, const struct pony_rx_facts 
 {
     struct pony_rx_table *table = &conn->app->rx_msgs;
     uint32_t lane = facts->stream % PONY_LANES;
-    if (facts->seq == conn->rx_seq[lane]) {
-        conn->rx_seq[lane]++;
+    if (facts->seq == conn->cold->rx_seq[lane]) {
+        conn->cold->rx_seq[lane]++;
         hand_over(conn, facts);
         hand_over_held(conn, lane);
         if (msg != NULL) {
@@ -87,7 +87,7 @@ static void on_whole_ordered(struct pony_conn *conn, const struct pony_rx_facts 
         (void)finish_close(conn);
         return;
     }
-    bool is_old = (int32_t)(facts->seq - conn->rx_seq[lane]) < 0;
+    bool is_old = (int32_t)(facts->seq - conn->cold->rx_seq[lane]) < 0;
     bool is_bad = is_old || pony_rx_find_held(table, conn, lane, facts->seq) != NULL;
     if (msg == NULL) {
         msg = pony_rx_take(table, conn);
@@ -235,9 +235,9 @@ void pony_receive_serve_waiting(struct pony_app *app)
             return; /* first come, first served: a small one must not starve a big one */
         }
         base_list_del(&msg->turn);
-        base_list_add_tail(&msg->conn->grants, &msg->turn);
+        base_list_add_tail(&msg->conn->cold->grants, &msg->turn);
         msg->conn->may_ask = true;
-        msg->conn->n_granted++;
+        msg->conn->cold->n_granted++;
         pony_rx_put_partial(&app->rx_msgs, msg);
         pony_conn_wake_small(msg->conn);
     }
@@ -248,13 +248,14 @@ void pony_receive_serve_waiting(struct pony_app *app)
  * (PX-75). */
 static void take_turns(struct pony_conn *conn)
 {
+    struct pony_conn_cold *cold = conn->cold;
     bool has_moved = true;
     while (has_moved) {
         has_moved = false;
-        base_list_foreach (it, &conn->early) {
+        base_list_foreach (it, &cold->early) {
             struct pony_rx_msg *msg = base_list_entry(it, struct pony_rx_msg, turn);
-            if (msg->rts_no == conn->rx_rts_no) {
-                conn->rx_rts_no++;
+            if (msg->rts_no == cold->rx_rts_no) {
+                cold->rx_rts_no++;
                 base_list_del(&msg->turn);
                 msg->state = PONY_RX_WAITING;
                 base_list_add_tail(&conn->app->waiting, &msg->turn);
@@ -268,8 +269,9 @@ static void take_turns(struct pony_conn *conn)
 static void on_rts(struct pony_conn *conn, const struct pony_frame *frame)
 {
     struct pony_app *app = conn->app;
-    bool has_turn_to_come = frame->rts_no - conn->rx_rts_no < PONY_RTS_MAX;
-    if (!has_turn_to_come || frame->rts_no - conn->n_granted >= PONY_RTS_MAX ||
+    struct pony_conn_cold *cold = conn->cold;
+    bool has_turn_to_come = frame->rts_no - cold->rx_rts_no < PONY_RTS_MAX;
+    if (!has_turn_to_come || frame->rts_no - cold->n_granted >= PONY_RTS_MAX ||
         frame->total_bytes == 0) {
         violate(conn);
         return;
@@ -278,7 +280,7 @@ static void on_rts(struct pony_conn *conn, const struct pony_frame *frame)
         run_out(conn);
         return;
     }
-    base_list_foreach (it, &conn->early) {
+    base_list_foreach (it, &cold->early) {
         if (base_list_entry(it, struct pony_rx_msg, turn)->rts_no == frame->rts_no) {
             violate(conn);
             return;
@@ -289,7 +291,7 @@ static void on_rts(struct pony_conn *conn, const struct pony_frame *frame)
         return;
     }
     msg->is_large = true;
-    base_list_add_tail(&conn->early, &msg->turn);
+    base_list_add_tail(&cold->early, &msg->turn);
     take_turns(conn);
     pony_receive_serve_waiting(app);
     if (msg->state == PONY_RX_WAITING) {
@@ -299,7 +301,7 @@ static void on_rts(struct pony_conn *conn, const struct pony_frame *frame)
 
 static void on_grant(struct pony_conn *conn, const struct pony_frame *frame)
 {
-    base_list_foreach (it, &conn->asked) {
+    base_list_foreach (it, &conn->cold->asked) {
         struct pony_tx_msg *msg = base_list_entry(it, struct pony_tx_msg, link);
         if (msg->msg_no == frame->msg_no) {
             pony_tx_on_grant(msg);
@@ -332,7 +334,7 @@ static void on_close(struct pony_conn *conn, const struct pony_frame *frame)
         return;
     }
     conn->has_close = true;
-    conn->n_peer_msgs = frame->msg_no;
+    conn->cold->n_peer_msgs = frame->msg_no;
     (void)finish_close(conn);
 }
 

@@ -38,7 +38,7 @@ static bool send_life(struct pony_sink *sink, struct pony_conn *conn)
         frame.type = PONY_FRAME_OPEN;
         frame.flags = conn->class;
         frame.conn = conn->number;
-        frame.service = conn->service;
+        frame.service = conn->cold->service;
         frame.limit_bytes = conn->credit.limit;
         frame.eager_max_bytes = pony_credit_eager_max(&conn->credit);
         return emit_ctl(sink, conn, PONY_CTL_OPEN, &frame);
@@ -76,9 +76,10 @@ static bool send_flow_control(struct pony_sink *sink, struct pony_conn *conn)
     if (!conn->may_ask) {
         return true;
     }
-    while (!base_list_is_empty(&conn->grants)) {
+    struct pony_conn_cold *cold = conn->cold;
+    while (!base_list_is_empty(&cold->grants)) {
         struct pony_rx_msg *msg =
-            base_list_entry(base_list_first(&conn->grants), struct pony_rx_msg, turn);
+            base_list_entry(base_list_first(&cold->grants), struct pony_rx_msg, turn);
         frame = (struct pony_frame){
             .type = PONY_FRAME_GRANT, .conn = conn->peer_number, .msg_no = msg->msg_no};
         if (!pony_sink_fits(sink, pony_frame_bytes(PONY_FRAME_GRANT))) {
@@ -87,9 +88,9 @@ static bool send_flow_control(struct pony_sink *sink, struct pony_conn *conn)
         base_list_del(&msg->turn);
         pony_sink_emit(sink, conn, &frame);
     }
-    while (!base_list_is_empty(&conn->rts) && conn->n_asked < PONY_RTS_MAX) {
+    while (!base_list_is_empty(&cold->rts) && cold->n_asked < PONY_RTS_MAX) {
         struct pony_tx_msg *msg =
-            base_list_entry(base_list_first(&conn->rts), struct pony_tx_msg, link);
+            base_list_entry(base_list_first(&cold->rts), struct pony_tx_msg, link);
         if (!pony_sink_fits(sink, PONY_RTS_BYTES)) {
             return false;
         }
@@ -100,15 +101,15 @@ static bool send_flow_control(struct pony_sink *sink, struct pony_conn *conn)
                                     .total_bytes = msg->len,
                                     .stream = msg->stream,
                                     .seq = msg->seq,
-                                    .rts_no = conn->next_rts_no++};
+                                    .rts_no = cold->next_rts_no++};
         base_list_del(&msg->link);
-        base_list_add_tail(&conn->asked, &msg->link);
+        base_list_add_tail(&cold->asked, &msg->link);
         msg->state = PONY_TX_ASKED;
-        conn->n_asked++;
+        cold->n_asked++;
         sink->is_bulk = true;
         pony_sink_emit(sink, conn, &frame);
     }
-    conn->may_ask = !base_list_is_empty(&conn->rts);
+    conn->may_ask = !base_list_is_empty(&cold->rts);
     return true;
 }
 
@@ -229,8 +230,9 @@ void pony_round_small(struct pony_round *round, struct pony_sink *sink, int64_t 
  * others have a turn before it ends. */
 static enum turn large_turn(struct pony_sink *sink, struct pony_conn *conn)
 {
-    while (conn->large_left > 0) {
-        struct base_list *first = base_list_first(&conn->granted);
+    struct pony_conn_cold *cold = conn->cold;
+    while (cold->large_left > 0) {
+        struct base_list *first = base_list_first(&cold->granted);
         if (first == NULL) {
             return TURN_IDLE;
         }
@@ -245,15 +247,15 @@ static enum turn large_turn(struct pony_sink *sink, struct pony_conn *conn)
                                           : base_min_u32(rest, LOCAL_PIECE_BYTES);
         pony_sink_emit_piece(sink, msg, PONY_FRAME_FRAG, n);
         sink->has_large = true;
-        conn->large_left -= (int32_t)(n + PONY_FRAG_BYTES);
+        cold->large_left -= (int32_t)(n + PONY_FRAG_BYTES);
         if (msg->sent_bytes == msg->len) {
             pony_tx_handed_over(msg);
         } else if (msg->sent_bytes / LARGE_TURN_BYTES != before / LARGE_TURN_BYTES) {
             base_list_del(&msg->link);
-            base_list_add_tail(&conn->granted, &msg->link);
+            base_list_add_tail(&cold->granted, &msg->link);
         }
     }
-    return base_list_is_empty(&conn->granted) ? TURN_IDLE : TURN_OVER;
+    return base_list_is_empty(&cold->granted) ? TURN_IDLE : TURN_OVER;
 }
 
 void pony_round_large(struct pony_round *round, struct pony_sink *sink, int64_t budget)
@@ -263,19 +265,20 @@ void pony_round_large(struct pony_round *round, struct pony_sink *sink, int64_t 
         if ((first = base_list_first(&round->large)) == NULL) {
             return;
         }
-        struct pony_conn *conn = base_list_entry(first, struct pony_conn, large_link);
-        if (conn->large_left <= 0) {
-            conn->large_left = LARGE_TURN_BYTES;
+        struct pony_conn_cold *cold = base_list_entry(first, struct pony_conn_cold, large_link);
+        struct pony_conn *conn = cold->conn;
+        if (cold->large_left <= 0) {
+            cold->large_left = LARGE_TURN_BYTES;
         }
-        int32_t before = conn->large_left;
+        int32_t before = cold->large_left;
         enum turn turn = large_turn(sink, conn);
-        budget -= before - conn->large_left;
+        budget -= before - cold->large_left;
         if (turn == TURN_FULL) {
             return;
         }
-        base_list_del(&conn->large_link);
+        base_list_del(&cold->large_link);
         if (turn == TURN_OVER) {
-            base_list_add_tail(&round->large, &conn->large_link);
+            base_list_add_tail(&round->large, &cold->large_link);
         } else if (pony_conn_may_send_close(conn)) {
             pony_conn_wake_small(conn);
         }

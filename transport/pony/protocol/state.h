@@ -88,8 +88,9 @@ struct pony_link {
 struct pony_engine {
     struct pony_engine_config config;
     struct pony_flow_table *flows;
-    struct base_pool conns; /**< struct pony_conn */
-    struct base_pool links; /**< struct pony_link */
+    struct base_pool conns;      /**< struct pony_conn */
+    struct base_pool cold_conns; /**< struct pony_conn_cold, one for each */
+    struct base_pool links;      /**< struct pony_link */
     struct base_pool refusals;
     struct base_pool listeners;
     struct base_list services[PONY_SERVICE_BUCKETS];
