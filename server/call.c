@@ -143,6 +143,12 @@ static bool may_be_early(const struct snapi_server_conn *conn, const struct snap
            conn->early_bytes + frame->body_len <= EARLY_BYTES_MAX;
 }
 
+static bool may_be_held(const struct snapi_server_conn *conn, const struct snapi_frame *frame)
+{
+    return conn->held_bytes + SNAPI_HELD_CALL_BYTES + frame->body_len <=
+           snapi_server_pending_limit(conn);
+}
+
 /* A connection mostly asks for what it asked for last. NULL: nobody serves it. */
 static struct snapi_handler *find_handler(struct snapi_server_conn *conn,
                                           const struct snapi_frame *frame)
@@ -187,6 +193,12 @@ void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_
                EARLY_BYTES_MAX);
         return;
     }
+    if (snapi_server_must_hold(conn) && !may_be_held(conn, frame)) {
+        refuse(conn, frame->id, SNAP_RESOURCE_EXHAUSTED,
+               "%zu bytes of requests wait for the client to read earlier answers (limit %zu)",
+               conn->held_bytes, snapi_server_pending_limit(conn));
+        return;
+    }
     struct snap_server_call *call = admit(conn, frame, handler, end);
     if (call == NULL) {
         return;
@@ -194,6 +206,6 @@ void snapi_server_on_request(struct snapi_server_conn *conn, const struct snapi_
     if (BASE_UNLIKELY(!conn->has_hello)) {
         snapi_server_wait_for_hello(call, frame->body_len);
     } else {
-        snapi_server_dispatch_or_wait(call);
+        snapi_server_dispatch_or_wait(call, frame->body_len);
     }
 }

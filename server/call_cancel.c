@@ -44,6 +44,9 @@ void snapi_server_cancel_all(struct snapi_server_conn *conn)
     while ((link = base_list_take_first(&conn->early)) != NULL) {
         snapi_server_forget(base_list_entry(link, struct snap_server_call, ready));
     }
+    while ((link = base_list_take_first(&conn->held)) != NULL) {
+        snapi_server_forget(base_list_entry(link, struct snap_server_call, ready));
+    }
     if (!base_list_is_empty(&conn->server->ready)) {
         /* It may be the one whose on_writable was awaited. */
         snapi_loop_defer(conn->server->loop, &conn->server->ready_work);

@@ -41,8 +41,22 @@ bool snapi_server_send_error(struct snapi_server_conn *conn, uint64_t id, uint8_
 
 /* ---- call_run.c ---- */
 
-/** Runs the handler, now or when earlier long answers have left. May free connections. */
-void snapi_server_dispatch_or_wait(struct snap_server_call *call);
+enum {
+    SNAPI_HOLD_PENDING_BYTES = 1024 * 1024, /**< answers that wait: no handler runs meanwhile */
+    SNAPI_HELD_CALL_BYTES = 4096            /**< what a held call costs besides its request */
+};
+
+/** Whether calls wait as requests, not as answers: the client asks for more than the wire takes, or does
+ *  not read. It has answers pending then, so on_writable follows. PR-32 */
+static inline bool snapi_server_must_hold(const struct snapi_server_conn *conn)
+{
+    return BASE_UNLIKELY(conn->has_pending) &&
+           (conn->pending_bytes >= SNAPI_HOLD_PENDING_BYTES || !base_list_is_empty(&conn->held));
+}
+
+/** Runs the handler, now or when earlier answers have left. May free connections.
+ * @param request_bytes  what the request takes, should it have to wait */
+void snapi_server_dispatch_or_wait(struct snap_server_call *call, size_t request_bytes);
 
 /** Runs the handler when the client's HELLO is there. */
 void snapi_server_wait_for_hello(struct snap_server_call *call, size_t request_bytes);

@@ -2,8 +2,8 @@
 #include "server/call_internal.h"
 
 /**
- * When the handler of a call runs: at once, or when there is room for what it answers, or when HELLO
- * has said how long that may be.
+ * When the handler of a call runs: at once, or when there is room for what it answers, or when the client
+ * has read earlier answers, or when HELLO has said how long they may be.
  */
 enum {
     LONG_REPLY_BYTES = 1024 * 1024 /* a method that answers so much is paced */
@@ -43,12 +43,55 @@ static bool must_wait(const struct snap_server_call *call)
     return !call->conn->conn->ops->has_room(call->conn->conn);
 }
 
-void snapi_server_dispatch_or_wait(struct snap_server_call *call)
+static void dispatch_or_pace(struct snap_server_call *call)
 {
     if (must_wait(call)) {
         base_list_add_tail(&call->server->ready, &call->ready);
     } else {
         dispatch(call);
+    }
+}
+
+/* Else a client that asks for much at once, but reads as fast as it can, would be taken for one that
+ * does not read. */
+static void hold(struct snap_server_call *call, size_t request_bytes)
+{
+    call->held_bytes = SNAPI_HELD_CALL_BYTES + request_bytes;
+    call->conn->held_bytes += call->held_bytes;
+    base_list_add_tail(&call->conn->held, &call->ready);
+}
+
+void snapi_server_dispatch_or_wait(struct snap_server_call *call, size_t request_bytes)
+{
+    if (snapi_server_must_hold(call->conn)) {
+        hold(call, request_bytes);
+    } else {
+        dispatch_or_pace(call);
+    }
+}
+
+/* A handler may end the connection; then all that are left have none. */
+void snapi_server_run_held(struct snapi_server_conn *conn)
+{
+    struct base_list held;
+    struct base_list *first;
+    base_list_init(&held);
+    base_list_splice_tail(&held, &conn->held);
+    while ((first = base_list_take_first(&held)) != NULL) {
+        struct snap_server_call *call = base_list_entry(first, struct snap_server_call, ready);
+        if (call->conn != NULL && conn->pending_bytes >= SNAPI_HOLD_PENDING_BYTES) {
+            base_list_add_tail(&conn->held, first);
+            base_list_splice_tail(&conn->held, &held);
+            return;
+        }
+        if (call->conn != NULL) {
+            conn->held_bytes -= call->held_bytes;
+        }
+        if (snapi_server_is_read(call)) {
+            dispatch_or_pace(call);
+        } else {
+            snapi_server_forget(call);
+        }
     }
 }
 
@@ -61,10 +104,12 @@ void snapi_server_run_ready(struct snap_server *server)
             return;
         }
         base_list_del(first);
-        if (snapi_server_is_read(call)) {
-            dispatch(call);
-        } else {
+        if (!snapi_server_is_read(call)) {
             snapi_server_forget(call);
+        } else if (snapi_server_must_hold(call->conn)) {
+            hold(call, 0);
+        } else {
+            dispatch(call);
         }
     }
 }
@@ -98,7 +143,7 @@ void snapi_server_run_early(struct snapi_server_conn *conn)
         struct snap_server_call *call = base_list_entry(first, struct snap_server_call, ready);
         call->max_reply = max_reply;
         if (snapi_server_is_read(call)) {
-            snapi_server_dispatch_or_wait(call);
+            snapi_server_dispatch_or_wait(call, 0);
         } else {
             snapi_server_forget(call);
         }

@@ -12,9 +12,10 @@
 /**
  * Connections from clients: the first frame, what comes in, what goes out, and what waits for room.
  *
- * A client that does not read its answers makes begin() say AGAIN. Answers then wait here, packed, in
- * their calls' arenas, up to pending_limit(); past that the connection is dropped, because
- * such a client cannot be told from one that wants our memory.
+ * A client that reads more slowly than it asks makes begin() say AGAIN. Answers then wait here, packed,
+ * in their calls' arenas. Past some of them no handler of that connection runs (call_internal.h);
+ * those that run already may answer up to snapi_server_pending_limit(): past that the connection is
+ * dropped, because such a client cannot be told from one that wants our memory.
  */
 enum {
     PENDING_BASE_BYTES = 16 * 1024 * 1024,
@@ -28,7 +29,7 @@ struct pending {
     size_t len;
 };
 
-static size_t pending_limit(const struct snapi_server_conn *conn)
+size_t snapi_server_pending_limit(const struct snapi_server_conn *conn)
 {
     return PENDING_BASE_BYTES + PENDING_MESSAGES * snapi_loop_max_message(conn->server->loop);
 }
@@ -60,7 +61,7 @@ static bool add_pending(struct snapi_server_conn *conn, struct pending *p, size_
     base_list_add_tail(&conn->pending, &p->link);
     conn->pending_bytes += len;
     conn->has_pending = true;
-    if (conn->pending_bytes > pending_limit(conn)) {
+    if (conn->pending_bytes > snapi_server_pending_limit(conn)) {
         snapi_server_conn_abort(conn, "it does not read its answers");
         return false;
     }
@@ -184,6 +185,7 @@ static void on_writable(void *arg, struct snapi_conn *transport_conn)
     if (send_pending(conn) && conn->is_closing) {
         transport_conn->ops->close(transport_conn, SNAPI_CLOSE_FLUSH);
     }
+    snapi_server_run_held(conn);
     snapi_server_run_ready(server);
 }
 
@@ -423,6 +425,7 @@ static bool on_accept(void *arg, struct snapi_conn *transport_conn,
     base_list_init(&conn->calls);
     base_list_init(&conn->pending);
     base_list_init(&conn->early);
+    base_list_init(&conn->held);
     base_timer_init(&conn->timer, on_timer);
     (void)snprintf(conn->peer, sizeof(conn->peer), "%s", transport_conn->ops->peer(transport_conn));
     base_list_add_tail(&server->conns, &conn->link);

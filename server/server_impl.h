@@ -93,7 +93,9 @@ struct snapi_server_conn {
     size_t pending_bytes;     /**< of what is there */
     struct base_list early;   /**< calls that overtook HELLO: they run when it is there */
     uint32_t n_early;
-    size_t early_bytes; /**< of their requests, encoded */
+    size_t early_bytes;    /**< of their requests, encoded */
+    struct base_list held; /**< calls that run when the client has read earlier answers */
+    size_t held_bytes;     /**< what they cost */
     struct base_list link;
     struct base_timer timer; /**< HELLO, then FLUSH */
 };
@@ -124,12 +126,13 @@ struct snap_server_call {
     struct snapi_handler *handler;
     ProtobufCMessage *request; /**< NULL: the handler has it */
     struct base_list link;     /**< of its connection, or in server->adrift */
-    struct base_list ready;    /**< while there is a request: in server->ready, or conn->early */
+    struct base_list ready; /**< while there is a request: in server->ready, conn->early or held */
     struct snap_server_call *hash_next;
     struct snap_server_call **hash_at; /**< what points to it in its chain; NULL: it is in none */
     uint64_t id;
     uint64_t deadline_ns; /**< UINT64_MAX: none */
     size_t max_reply;     /**< the connection's */
+    size_t held_bytes;    /**< its part of conn->held_bytes; unset where it was never held */
     enum snap_transport transport;
     _Atomic uint32_t state;        /**< enum snapi_call_state */
     _Atomic uint32_t is_cancelled; /**< nobody will read the answer */
@@ -182,6 +185,9 @@ void snapi_server_conn_close(struct snapi_server_conn *conn);
 /** Drops everything now; the connection is freed. `why` NULL: nothing is logged. */
 void snapi_server_conn_abort(struct snapi_server_conn *conn, const char *why);
 
+/** Bytes of answers, and of requests, that may wait for the client to read. */
+size_t snapi_server_pending_limit(const struct snapi_server_conn *conn);
+
 /* ---- by_id.c ---- */
 
 /** Errors: BASE_E_NOMEM. server.c frees the table. */
@@ -212,6 +218,9 @@ void snapi_server_run_early(struct snapi_server_conn *conn);
 
 /** Runs handlers that waited, as long as there is room for what they answer. May free connections. */
 void snapi_server_run_ready(struct snap_server *server);
+
+/** Runs what was held until the client has read earlier answers. May free connections. */
+void snapi_server_run_held(struct snapi_server_conn *conn);
 
 /* ---- call_cancel.c ---- */
 

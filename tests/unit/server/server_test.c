@@ -504,25 +504,127 @@ static void answers_wait_for_room_and_none_is_lost(void **state)
     }
 }
 
-/* PR-32 */
-static void a_client_that_never_reads_is_dropped(void **state)
+static void reopen_with_small_messages(void)
 {
-    (void)state;
     struct snap_loop_options options = SNAP_LOOP_OPTIONS_INIT;
     options.max_message_bytes = 2 * 1024 * 1024;
     reopen(&options, NULL);
+}
+
+/* PR-32: far more than may wait, but as requests. */
+static void a_client_that_reads_slowly_has_its_calls_wait_and_loses_none(void **state)
+{
+    (void)state;
+    reopen_with_small_messages();
+    for (uint64_t i = 1; i <= 60; i++) {
+        scripted_call(&client, "Big", i, "1000000");
+    }
+    fake_set_again(SNAP_TRANSPORT_TCP, true);
+    host_settle(&host);
+    assert_false(client.is_closed);
+    assert_int_equal(host.n_run, 2); /* after one there is not yet 1 MiB */
+    fake_set_again(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    for (uint64_t i = 1; i <= 60; i++) {
+        assert_int_equal(scripted_response(&client, i)->frame.code, SNAP_OK);
+    }
+    assert_int_equal(host.server->n_calls, 0);
+}
+
+/* PR-15, PR-16 */
+static void what_waits_for_its_client_to_read_may_be_cancelled_and_goes_with_it(void **state)
+{
+    (void)state;
+    reopen_with_small_messages();
+    for (uint64_t i = 1; i <= 6; i++) {
+        scripted_call(&client, "Big", i, "1000000");
+    }
+    fake_set_again(SNAP_TRANSPORT_TCP, true);
+    host_settle(&host);
+    fake_set_again(SNAP_TRANSPORT_TCP, false);
+    const struct snapi_frame cancel = {.type = SNAPI_CANCEL, .id = 3};
+    scripted_send(&client, &cancel);
+    fake_set_again(SNAP_TRANSPORT_TCP, true);
+    host_settle(&host);
+    uint32_t n_run = host.n_run;
+    assert_in_range(n_run, 2, 5);
+    scripted_close(&client, &host);
+    host_settle(&host);
+    fake_set_again(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    assert_int_equal(host.n_run, n_run);
+    assert_int_equal(host.server->n_calls, 0);
+    scripted_open(&client, &host, true);
+}
+
+static void call_echo_with(struct scripted *from, uint64_t id, size_t text_bytes)
+{
+    static char text[(3 << 19) + 1];
+    static uint8_t body[sizeof(text) + 16];
+    assert_in_range(text_bytes, 1, sizeof(text) - 1);
+    memset(text, 'x', text_bytes);
+    text[text_bytes] = '\0';
+    Snaptest__Ping ping = SNAPTEST__PING__INIT;
+    ping.text = text;
+    static const char method[] = "snaptest.Test/Echo";
+    const struct snapi_frame frame = {.type = SNAPI_REQUEST,
+                                      .id = id,
+                                      .text = method,
+                                      .text_len = strlen(method),
+                                      .body = body,
+                                      .body_len = snaptest__ping__pack(&ping, body)};
+    scripted_send(from, &frame);
+}
+
+/* PR-32 */
+static void requests_that_wait_for_their_client_to_read_are_bounded(void **state)
+{
+    (void)state;
+    reopen_with_small_messages();
+    for (uint64_t i = 1; i <= 20; i++) { /* 20 MiB: the first runs, 13 wait, 6 are too many */
+        call_echo_with(&client, i, 3 << 19);
+    }
+    fake_set_again(SNAP_TRANSPORT_TCP, true);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 1);
+    fake_set_again(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 14);
+    for (uint64_t i = 1; i <= 20; i++) {
+        const struct snapi_frame *frame = &scripted_response(&client, i)->frame;
+        assert_int_equal(frame->code, i <= 14 ? SNAP_OK : SNAP_RESOURCE_EXHAUSTED);
+        assert_int_equal(frame->flags & SNAPI_RESPONSE_NOT_RUN,
+                         i <= 14 ? 0 : SNAPI_RESPONSE_NOT_RUN);
+    }
+}
+
+/* PR-32: handlers that run already cannot be made to wait. */
+static void a_client_that_never_reads_what_comes_late_is_dropped(void **state)
+{
+    (void)state;
+    static char text[1000001];
+    memset(text, 'x', sizeof(text) - 1);
+    reopen_with_small_messages();
     struct scripted good;
     scripted_open(&good, &host, true);
     for (uint64_t i = 1; i <= 30; i++) {
-        scripted_call(&client, "Big", i, "1000000");
+        scripted_call(&client, "Hold", i, "");
     }
-    scripted_call(&good, "Hold", 1, "");
+    host_settle(&host);
     fake_set_again(SNAP_TRANSPORT_TCP, true);
+    for (uint32_t i = 0; i < 30; i++) {
+        Snaptest__Ping reply = SNAPTEST__PING__INIT;
+        reply.text = text;
+        snap_server_reply(host.held[i], &reply.base);
+    }
+    host.n_held = 0;
     host_settle(&host); /* 16 MiB and two messages may wait: it has gone past that */
     assert_true(client.is_closed);
     fake_set_again(SNAP_TRANSPORT_TCP, false);
+    scripted_call(&good, "Echo", 1, "");
     host_settle(&host);
     assert_false(good.is_closed);
+    assert_int_equal(scripted_response(&good, 1)->frame.code, SNAP_OK);
     scripted_close(&good, &host);
 }
 
@@ -967,25 +1069,6 @@ static void what_overtook_hello_is_held_up_by_no_other_connection(void **state)
     scripted_close(&pony, &host);
 }
 
-static void call_echo_with(struct scripted *from, uint64_t id, size_t text_bytes)
-{
-    static char text[700000];
-    static uint8_t body[sizeof(text) + 16];
-    assert_in_range(text_bytes, 1, sizeof(text) - 1);
-    memset(text, 'x', text_bytes);
-    text[text_bytes] = '\0';
-    Snaptest__Ping ping = SNAPTEST__PING__INIT;
-    ping.text = text;
-    static const char method[] = "snaptest.Test/Echo";
-    const struct snapi_frame frame = {.type = SNAPI_REQUEST,
-                                      .id = id,
-                                      .text = method,
-                                      .text_len = strlen(method),
-                                      .body = body,
-                                      .body_len = snaptest__ping__pack(&ping, body)};
-    scripted_send(from, &frame);
-}
-
 /* What would make more than 1 MiB, or 1,024 calls, is refused; other clients are served meanwhile. */
 static void who_says_no_hello_fills_no_server(void **state)
 {
@@ -1054,7 +1137,10 @@ int main(void)
         CASE(answers_may_come_from_any_thread),
         CASE(an_answer_may_come_from_a_callback_of_another_loop),
         CASE(answers_wait_for_room_and_none_is_lost),
-        CASE(a_client_that_never_reads_is_dropped),
+        CASE(a_client_that_reads_slowly_has_its_calls_wait_and_loses_none),
+        CASE(what_waits_for_its_client_to_read_may_be_cancelled_and_goes_with_it),
+        CASE(requests_that_wait_for_their_client_to_read_are_bounded),
+        CASE(a_client_that_never_reads_what_comes_late_is_dropped),
         CASE(a_malformed_frame_ends_only_its_connection),
         CASE(an_empty_frame_ends_its_connection),
         CASE(a_response_to_a_server_ends_its_connection),
