@@ -8,6 +8,7 @@ sched_yield() hands a core over only within one. Should the program itself be
 killed, the kernel ends its children, and the next run removes its namespaces.
 """
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ PR_SET_PDEATHSIG = 1
 READY_SECONDS = 15
 POLL_SECONDS = 0.02
 PREFIX = "snaprpc-bench"
+TAIL_LINES = 3
+TAIL_CHARACTERS = 400
 
 
 class Failed(Exception):
@@ -31,8 +34,13 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _run_ip(*arguments):
+    """In a process group of its own: an interrupt that comes while we clean up must not reach it."""
+    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False, process_group=0)
+
+
 def _ip(*arguments):
-    run = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    run = _run_ip(*arguments)
     if run.returncode != 0:
         raise Failed(f"ip {' '.join(arguments)}: {run.stderr.strip()}")
     return run.stdout
@@ -42,10 +50,10 @@ def remove_stale_hosts():
     """Namespaces of earlier runs whose process is gone."""
     if not shutil.which("ip"):
         return
-    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=False).stdout
+    listed = _run_ip("netns", "list").stdout
     for name, pid in re.findall(rf"^({PREFIX}-(\d+)-[ab])\b", listed, re.MULTILINE):
         if not os.path.exists(f"/proc/{pid}"):
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+            _run_ip("netns", "del", name)
 
 
 class World:
@@ -55,6 +63,7 @@ class World:
         self.setup, self.mtu = setup, mtu
         self.is_two = setup == "two-host"
         self.processes = {}  # name: Popen
+        self.programs = {}  # name: its program, for messages
         self.has_one_core = False  # what starts now on a single host shares core 0
         self.names = {}  # "a", "b": namespace
         self.work = tempfile.mkdtemp(prefix=f"{PREFIX}.")
@@ -71,7 +80,7 @@ class World:
     def __exit__(self, *_):
         self.end_all()
         for name in self.names.values():
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+            _run_ip("netns", "del", name)
         self.names = {}
         shutil.rmtree(self.work, ignore_errors=True)
 
@@ -80,8 +89,8 @@ class World:
             raise Failed("two hosts need network namespaces: run as root, with iproute2")
         for side in "ab":
             name = f"{PREFIX}-{os.getpid()}-{side}"
+            self.names[side] = name  # first: what is half made when an interrupt comes is removed, too
             _ip("netns", "add", name)
-            self.names[side] = name
         a, b, mtu = self.names["a"], self.names["b"], str(self.mtu)
         _ip("-n", a, "link", "add", "wire", "mtu", mtu, "type", "veth",
             "peer", "name", "wire", "mtu", mtu, "netns", b)
@@ -140,31 +149,42 @@ class World:
     def snapd_socket(self, side):
         return os.path.join(self.work, f"snapd-{side if self.is_two else 'a'}.sock")
 
-    def log(self, name):
-        return os.path.join(self.work, f"{name}.log")
+    def log(self, name, kind="out"):
+        return os.path.join(self.work, f"{name}.{kind}")
 
     def start(self, name, side, arguments, environment=None):
-        with open(self.log(name), "w", encoding="utf-8") as log:
+        self.programs[name] = os.path.basename(arguments[0])
+        with open(self.log(name), "w", encoding="utf-8") as out, \
+             open(self.log(name, "err"), "w", encoding="utf-8") as err:
             # pylint: disable=subprocess-popen-preexec-fn
             process = subprocess.Popen(
-                self.command(side, arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.command(side, arguments), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 env=self.environment(side, environment), process_group=0,
                 preexec_fn=_die_with_parent)
         self.processes[name] = process
         return process
 
-    def output(self, name):
-        with open(self.log(name), encoding="utf-8", errors="replace") as log:
+    def output(self, name, kind="out"):
+        """What it printed: "out", or "err"."""
+        with open(self.log(name, kind), encoding="utf-8", errors="replace") as log:
             return log.read()
+
+    def failure(self, name, how):
+        """Which program failed, how, and what it said last."""
+        program = self.programs[name]
+        who = f"{name} ({program})" if program != name else name
+        said = tail(self.output(name, "err")) or tail(plain(self.output(name)))
+        return Failed(f"{who}: {how}" + (f": {said}" if said else ", and said nothing"))
 
     def until(self, name, is_ready):
         """Waits until `is_ready()`; the process that it waits for may not end meanwhile."""
         deadline = time.monotonic() + READY_SECONDS
         while not is_ready():
-            if self.processes[name].poll() is not None:
-                raise Failed(f"{name} ended: {last_line(self.output(name))}")
+            code = self.processes[name].poll()
+            if code is not None:
+                raise self.failure(name, f"ended too early, {how_it_ended(code)}")
             if time.monotonic() > deadline:
-                raise Failed(f"{name} did not start: {last_line(self.output(name))}")
+                raise self.failure(name, f"not ready after {READY_SECONDS} s")
             time.sleep(POLL_SECONDS)
 
     def listens(self, name, port):
@@ -183,15 +203,14 @@ class World:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired as late:
             self.end(name)
-            raise Failed(f"no end after {seconds:.0f} s") from late
-        output = self.output(name)
+            raise self.failure(name, f"no end after {seconds:.0f} s") from late
         del self.processes[name]
         if code != 0:
-            raise Failed(last_line(output) or f"exit code {code}")
-        return output
+            raise self.failure(name, how_it_ended(code))
+        return self.output(name)
 
     def end(self, name):
-        process = self.processes.pop(name, None)
+        process = self.processes.get(name)
         if process is None:
             return
         if process.poll() is None:
@@ -201,12 +220,37 @@ class World:
             except subprocess.TimeoutExpired:
                 process.kill()
         process.wait()
+        del self.processes[name]  # last: an interrupt until here leaves it to the next end_all()
 
     def end_all(self):
         for name in reversed(list(self.processes)):
             self.end(name)
 
 
-def last_line(text):
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].strip()[:200] if lines else ""
+def how_it_ended(code):
+    """A return code of subprocess in words."""
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def plain(text):
+    """Output that ends with a JSON object: what it says of errors, not its last brace."""
+    start = text.find("{")
+    try:
+        found = json.loads(text[start:]) if start >= 0 else None
+    except ValueError:
+        return text
+    if not isinstance(found, dict):
+        return text
+    said = [f"{key} {found[key]}" for key in ("error", "failed", "lost", "calls") if key in found]
+    return text[:start] + (", ".join(said) or json.dumps(found))
+
+
+def tail(text):
+    """The last lines in one, cut at the front only where they are very long."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join(lines[-TAIL_LINES:])[-TAIL_CHARACTERS:]

@@ -178,6 +178,49 @@ class Figures(unittest.TestCase):
         self.assertEqual((text.count(show.BEGIN), text.count(show.END)), (1, 1))
 
 
+class Failures(unittest.TestCase):
+    """What is said of a program that fails."""
+
+    def failure_of(self, script, seconds=20):
+        with hosts.World("same-host", plan.LO_MTU) as world:
+            world.start("client", "a", ["sh", "-c", script])
+            with self.assertRaises(hosts.Failed) as raised:
+                world.wait("client", seconds)
+            self.assertEqual(world.processes, {})
+        return str(raised.exception)
+
+    def test_the_error_is_shown_and_not_the_end_of_the_result(self):
+        said = self.failure_of("printf '{\\n  \"calls\": 7,\\n  \"failed\": 3\\n}\\n'; "
+                               "echo 'perf: 3 calls failed: no reply' >&2; exit 3")
+        self.assertEqual(said, "client (sh): exit status 3: perf: 3 calls failed: no reply")
+
+    def test_a_result_without_an_error_says_what_failed(self):
+        said = self.failure_of("printf 'begun\\n{\\n \"x\": 1,\\n \"calls\": 7,\\n \"failed\": 3\\n}\\n'; exit 1")
+        self.assertEqual(said, "client (sh): exit status 1: begun / failed 3, calls 7")
+
+    def test_what_is_no_whole_json_is_shown_as_it_is(self):
+        self.assertEqual(self.failure_of("echo 'got {1, 2'; exit 1"),
+                         "client (sh): exit status 1: got {1, 2")
+
+    def test_the_last_lines_of_many_are_shown(self):
+        said = self.failure_of("seq 100 >&2; exit 1")
+        self.assertEqual(said, "client (sh): exit status 1: 98 / 99 / 100")
+
+    def test_a_signal_is_named(self):
+        self.assertEqual(self.failure_of("kill -SEGV $$"), "client (sh): killed by SIGSEGV, and said nothing")
+
+    def test_who_does_not_end_is_named_with_what_it_said(self):
+        said = self.failure_of("echo waiting; exec sleep 60", seconds=0.3)
+        self.assertTrue(said.startswith("client (sh): no end after"), said)
+
+    def test_who_ends_before_it_is_ready_is_named_with_its_error(self):
+        with hosts.World("same-host", plan.LO_MTU) as world:
+            world.start("server", "a", ["sh", "-c", "echo 'address in use' >&2; exit 2"])
+            with self.assertRaises(hosts.Failed) as raised:
+                world.until("server", lambda: False)
+        self.assertEqual(str(raised.exception), "server (sh): ended too early, exit status 2: address in use")
+
+
 class TinyRun(unittest.TestCase):
     def test_bench_runs_interleaved_and_leaves_nothing_behind(self):
         with tempfile.TemporaryDirectory() as folder:
