@@ -156,7 +156,7 @@ static_assert(sizeof(struct pony_conn) + sizeof(struct pony_conn_cold) <= PONY_C
 
 static_assert(PONY_CONN_BEGINS(eager, 1) && PONY_CONN_BEGINS(credit, 2) &&
                   BASE_POOL_HEADER_BYTES + sizeof(struct pony_conn) ==
-                      PONY_CONN_HOT_LINES * BASE_CACHE_LINE,
+                      (size_t)PONY_CONN_HOT_LINES * BASE_CACHE_LINE,
               "hot lines lie side by side, nothing between them");
 
 /** A new connection of `app` (its credit is opened). NULL: a limit. */
