@@ -200,6 +200,6 @@ void snapi_call_begin(struct snapi_call *call)
     }
     channel->is_beginning = false;
     if (is_async) {
-        call->request = NULL; /* the application's; a call that ended is still there, see end */
+        call->request = NULL; /* the application's; a call that ended is still there */
     }
 }

@@ -58,7 +58,7 @@ struct snapi_call {
     snap_any_fn *typed; /**< callback; NULL: the caller waits */
     void *arg;
     struct snapi_wait *wait;    /**< of the caller that waits */
-    struct snap_result *result; /**< when the callback had to be deferred; in arena */
+    struct snap_result *result; /**< of a deferred callback, in arena; NULL: no memory */
     uint8_t small_body[SNAPI_CALL_SMALL_BYTES];
 };
 

@@ -68,7 +68,8 @@ static bool may_run_callback(const struct snapi_call *call)
     return call->wait == NULL && !channel->is_beginning && snapi_loop_is_iterating(channel->loop);
 }
 
-/** Keeps the result for the next iteration; callbacks never run within the application's call. */
+/** Keeps the call, and its result where there is memory for that, for the next iteration; callbacks never
+ *  run within the application's call. */
 __attribute__((noinline)) static void defer_callback(struct snapi_call *call,
                                                      const struct snap_status *status)
 {
@@ -79,15 +80,22 @@ __attribute__((noinline)) static void defer_callback(struct snapi_call *call,
     call->result = call->arena == NULL
                        ? NULL
                        : base_arena_alloc(&call->arena->mem, sizeof(struct snap_result));
-    if (call->result == NULL) {
-        base_logf(snapi_loop_log(channel->loop), BASE_LOG_ERROR, "client",
-                  "out of memory: the callback of %s is lost", call->method->name);
-        free_call(call);
-        return;
+    if (call->result != NULL) {
+        fill_result(call, status, call->result);
     }
-    fill_result(call, status, call->result);
     base_list_add_tail(&channel->more->ended, &call->link);
     snapi_loop_defer(channel->loop, &channel->more->run_ended);
+}
+
+static void run_callback_without_memory(const struct snapi_call *call)
+{
+    const struct snap_status status =
+        snapi_status_of(SNAP_RESOURCE_EXHAUSTED, SNAP_ORIGIN_LOCAL,
+                        call->attempts > 0 ? SNAP_RAN_MAYBE : SNAP_RAN_NO,
+                        "out of memory for how %s ended", call->method->name);
+    struct snap_result result;
+    fill_result(call, &status, &result);
+    run_callback(call, &result, NULL);
 }
 
 void snapi_calls_run_ended(struct snap_channel *channel)
@@ -98,7 +106,11 @@ void snapi_calls_run_ended(struct snap_channel *channel)
     struct base_list *it = NULL;
     while ((it = base_list_take_first(&now)) != NULL) {
         struct snapi_call *call = base_list_entry(it, struct snapi_call, link);
-        run_callback(call, call->result, NULL);
+        if (call->result != NULL) {
+            run_callback(call, call->result, NULL);
+        } else {
+            run_callback_without_memory(call);
+        }
         free_call(call);
     }
 }
