@@ -86,24 +86,35 @@ static bool send_later(struct snapi_server_conn *conn, const struct snapi_outgoi
     return add_pending(conn, p, len);
 }
 
-bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoing *out)
+/* BASE_AGAIN also behind what is pending. */
+static inline enum base_err begin(struct snapi_server_conn *conn, size_t len, struct snapi_tx *tx)
 {
-    const struct snapi_transport_ops *ops = conn->conn->ops;
-    size_t len = snapi_frame_size(&out->frame);
-    struct snapi_tx tx;
-    enum base_err err = BASE_AGAIN;
-    if (!conn->has_pending) {
-        err = ops->begin(conn->conn, len, &tx);
-    }
+    return conn->has_pending ? BASE_AGAIN : conn->conn->ops->begin(conn->conn, len, tx);
+}
+
+/* What begin() said no to. False: the connection is gone. */
+__attribute__((noinline)) static bool not_begun(struct snapi_server_conn *conn,
+                                                const struct snapi_outgoing *out, enum base_err err)
+{
     if (err == BASE_AGAIN) {
-        return send_later(conn, out, len);
+        return send_later(conn, out, snapi_frame_size(&out->frame));
     }
-    if (err == BASE_OK) {
-        snapi_server_fill(tx.data, out);
-        ops->send(conn->conn, &tx, 0);
-    } else if (err != BASE_E_CLOSED) {
+    if (err != BASE_E_CLOSED) {
         snapi_server_complain(conn->server, conn->peer, base_error_last_note());
     }
+    snapi_arena_give_owned(out->arena);
+    return true;
+}
+
+bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoing *out)
+{
+    struct snapi_tx tx;
+    enum base_err err = begin(conn, snapi_frame_size(&out->frame), &tx);
+    if (err != BASE_OK) {
+        return not_begun(conn, out, err);
+    }
+    snapi_server_fill(tx.data, out);
+    conn->conn->ops->send(conn->conn, &tx, 0);
     snapi_arena_give_owned(out->arena);
     return true;
 }
@@ -111,18 +122,17 @@ bool snapi_server_send(struct snapi_server_conn *conn, const struct snapi_outgoi
 bool snapi_server_send_ok(struct snapi_server_conn *conn, uint64_t id, const uint8_t *body,
                           size_t len, struct snapi_arena *arena)
 {
-    const struct snapi_transport_ops *ops = conn->conn->ops;
     struct snapi_tx tx;
-    if (BASE_UNLIKELY(conn->has_pending ||
-                      ops->begin(conn->conn, SNAPI_FRAME_HEAD_MAX + len, &tx) != BASE_OK)) {
+    enum base_err err = begin(conn, SNAPI_FRAME_HEAD_MAX + len, &tx);
+    if (BASE_UNLIKELY(err != BASE_OK)) {
         const struct snapi_outgoing out = {
             .frame = {.type = SNAPI_RESPONSE, .id = id, .body = body, .body_len = len},
             .arena = arena,
         };
-        return snapi_server_send(conn, &out);
+        return not_begun(conn, &out, err);
     }
     base_copy(snapi_frame_put_ok(tx.data, id), body, len);
-    ops->send(conn->conn, &tx, 0);
+    conn->conn->ops->send(conn->conn, &tx, 0);
     snapi_arena_give_owned(arena);
     return true;
 }
@@ -130,12 +140,8 @@ bool snapi_server_send_ok(struct snapi_server_conn *conn, uint64_t id, const uin
 void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *data, size_t len,
                               struct snapi_arena *arena)
 {
-    const struct snapi_transport_ops *ops = conn->conn->ops;
     struct snapi_tx tx;
-    enum base_err err = BASE_AGAIN;
-    if (!conn->has_pending) {
-        err = ops->begin(conn->conn, len, &tx);
-    }
+    enum base_err err = begin(conn, len, &tx);
     if (err == BASE_AGAIN) {
         struct pending *p = make_pending(arena);
         if (p == NULL) {
@@ -149,7 +155,7 @@ void snapi_server_send_packed(struct snapi_server_conn *conn, const uint8_t *dat
     }
     if (err == BASE_OK) {
         base_copy(tx.data, data, len);
-        ops->send(conn->conn, &tx, 0);
+        conn->conn->ops->send(conn->conn, &tx, 0);
     }
     snapi_arena_give_owned(arena);
 }

@@ -210,6 +210,7 @@ enum base_err fake_begin(struct snapi_conn *conn, size_t len, struct snapi_tx *t
     bool is_dead = c->is_closing || c->is_broken || c->is_ended;
     bool is_again = fake_net.is_again[c->owner->kind];
     c->wants_room = c->wants_room || (is_again && !is_dead);
+    fake_net.n_again[c->owner->kind] += is_again && !is_dead;
     fake_unlock();
     BASE_ENSURE(!is_dead, BASE_E_CLOSED);
     BASE_ENSURE(!is_again, BASE_AGAIN);

@@ -113,6 +113,14 @@ void fake_break(enum snap_transport kind)
     fake_unlock();
 }
 
+uint32_t fake_n_again(enum snap_transport kind)
+{
+    fake_lock();
+    uint32_t n = fake_net.n_again[kind];
+    fake_unlock();
+    return n;
+}
+
 uint32_t fake_n_conns(enum snap_transport kind)
 {
     uint32_t n = 0;

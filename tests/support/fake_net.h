@@ -84,6 +84,7 @@ struct fake_net {
     struct base_list transports;
     size_t max_message[FAKE_KINDS]; /* 0: as configured */
     bool is_again[FAKE_KINDS];
+    uint32_t n_again[FAKE_KINDS]; /* begin() that said so */
     bool is_full[FAKE_KINDS];
     bool is_held[FAKE_KINDS];
     bool is_refused[FAKE_KINDS];

@@ -49,6 +49,9 @@ void fake_set_state(enum snap_transport kind, enum snapi_transport_state state);
 /** Breaks all connections of a kind, at both ends. What is held was certainly unsent. */
 void fake_break(enum snap_transport kind);
 
+/** How often begin() has said BASE_AGAIN, over all connections of a kind. */
+uint32_t fake_n_again(enum snap_transport kind);
+
 /** Connections of a kind, both ends counted. */
 uint32_t fake_n_conns(enum snap_transport kind);
 

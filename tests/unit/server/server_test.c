@@ -504,6 +504,23 @@ static void answers_wait_for_room_and_none_is_lost(void **state)
     }
 }
 
+/* begin() that says AGAIN asks for on_writable, and is counted: once for each turn of a connection. */
+static void an_answer_without_room_asks_for_it_once(void **state)
+{
+    (void)state;
+    scripted_call(&client, "Echo", 1, "x");
+    scripted_call(&client, "Echo", 2, "x");
+    fake_set_again(SNAP_TRANSPORT_TCP, true);
+    uint32_t before = fake_n_again(SNAP_TRANSPORT_TCP);
+    host_settle(&host);
+    assert_int_equal(host.n_run, 2);
+    assert_int_equal(fake_n_again(SNAP_TRANSPORT_TCP) - before, 1);
+    fake_set_again(SNAP_TRANSPORT_TCP, false);
+    host_settle(&host);
+    assert_int_equal(scripted_response(&client, 1)->frame.code, SNAP_OK);
+    assert_int_equal(scripted_response(&client, 2)->frame.code, SNAP_OK);
+}
+
 static void reopen_with_small_messages(void)
 {
     struct snap_loop_options options = SNAP_LOOP_OPTIONS_INIT;
@@ -1137,6 +1154,7 @@ int main(void)
         CASE(answers_may_come_from_any_thread),
         CASE(an_answer_may_come_from_a_callback_of_another_loop),
         CASE(answers_wait_for_room_and_none_is_lost),
+        CASE(an_answer_without_room_asks_for_it_once),
         CASE(a_client_that_reads_slowly_has_its_calls_wait_and_loses_none),
         CASE(what_waits_for_its_client_to_read_may_be_cancelled_and_goes_with_it),
         CASE(requests_that_wait_for_their_client_to_read_are_bounded),
