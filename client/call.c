@@ -122,8 +122,7 @@ void snapi_call_requeue(struct snapi_call *call, const uint8_t *data, size_t len
 struct snapi_call *snapi_call_new(struct snap_channel *channel)
 {
     base_prefetch_lines(channel->pony.conn, SNAPI_CONN_LINES); /* needed last, so asked for first */
-    struct snapi_call *call =
-        channel->is_closing ? NULL : base_pool_take_unset(channel->pool, NULL);
+    struct snapi_call *call = base_pool_take_unset(channel->pool, NULL);
     if (call == NULL) {
         return NULL;
     }

@@ -76,7 +76,7 @@ struct snapi_wait {
 };
 
 /** A call to be filled in and begun: method, body, body_len, timeout_ns and the first two flags must be
- *  set, the rest where it is wanted. NULL: the channel closes, or memory is out. */
+ *  set, the rest where it is wanted. NULL: memory is out. */
 struct snapi_call *snapi_call_new(struct snap_channel *channel);
 
 /** Hands a new call to a path, or lets it wait for one. Never calls back. `request` without a body has to

@@ -219,6 +219,7 @@ static void run_close(struct snap_loop *loop, struct snapi_work *work)
     struct snap_channel *channel =
         base_container_of(work, struct snapi_channel_more, close)->channel;
     struct snapi_waiter *closer = channel->more->closer;
+    (void)snapi_loop_run_submitted(loop); /* calls of other threads that were on their way */
     tear_down(channel);
     if (closer != NULL) {
         snapi_waiter_done(loop, closer);

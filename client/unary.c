@@ -65,6 +65,12 @@ static struct snap_status not_begun(const struct snap_channel *channel)
                            "no memory for a call beside %u others", channel->n_calls);
 }
 
+/** NULL: not_begun(). */
+static inline struct snapi_call *new_call(struct snap_channel *channel)
+{
+    return BASE_LIKELY(!channel->is_closing) ? snapi_call_new(channel) : NULL;
+}
+
 /* ---- waiting callers ---- */
 
 /** On the stack of the caller, as all that it points to. */
@@ -83,7 +89,7 @@ struct waiting_call {
 /** As owner. */
 static void begin_waiting(struct waiting_call *waiting)
 {
-    struct snapi_call *call = snapi_call_new(waiting->channel);
+    struct snapi_call *call = new_call(waiting->channel);
     if (call == NULL) {
         waiting->wait.result.status = not_begun(waiting->channel);
         snapi_waiter_done(waiting->channel->loop, &waiting->wait.waiter);
@@ -197,14 +203,25 @@ struct submitted_call {
     void *arg;
 };
 
+/** Ends a call that came while its channel closes: its callback is run as those of calls in flight are. */
+static void end_unbegun(struct snapi_call *call)
+{
+    struct snap_channel *channel = call->channel;
+    const struct snap_status status = not_begun(channel);
+    call->timeout_ns = 0; /* its deadline never counted */
+    snapi_calls_add(channel, call);
+    channel->is_beginning = true; /* what was submitted must not call back */
+    snapi_call_end(call, &status, NULL);
+    channel->is_beginning = false;
+}
+
 static void run_begin_submitted(struct snap_loop *loop, struct snapi_work *work)
 {
     const struct submitted_call *submitted = base_container_of(work, struct submitted_call, work);
     struct snapi_call *call = snapi_call_new(submitted->channel);
     if (call == NULL) {
         base_logf(snapi_loop_log(loop), BASE_LOG_ERROR, "client",
-                  "%s: a call was dropped: the channel closes, or memory is out",
-                  submitted->method->name);
+                  "%s: a call was dropped: memory is out", submitted->method->name);
         snapi_arena_give(submitted->arena);
         return;
     }
@@ -216,7 +233,11 @@ static void run_begin_submitted(struct snap_loop *loop, struct snapi_work *work)
     call->started_ns = submitted->started_ns;
     call->typed = submitted->typed;
     call->arg = submitted->arg;
-    snapi_call_begin(call);
+    if (call->channel->is_closing) {
+        end_unbegun(call);
+    } else {
+        snapi_call_begin(call);
+    }
 }
 
 /** Encodes the request into the arena; NULL: no memory. One over our limit is not: the call ends when
@@ -278,7 +299,7 @@ static uint64_t start_now(struct snap_channel *channel, const struct snap_method
                           const ProtobufCMessage *request, const struct snap_call_options *options,
                           snap_any_fn *typed, void *arg)
 {
-    struct snapi_call *call = snapi_call_new(channel);
+    struct snapi_call *call = new_call(channel);
     if (call == NULL) {
         return 0;
     }

@@ -89,7 +89,7 @@ uint32_t snapi_iterate(struct snap_loop *loop, bool looks_at_fds)
     snapi_iterated = loop;
     loop->head.is_iterating = true;
     base_wheel_add_held(&loop->wheel, &loop->head.starting, loop->head.now_ns);
-    uint32_t n = snapi_owner_run_submitted(loop);
+    uint32_t n = snapi_loop_run_submitted(loop);
     n += look_at_fds(loop, looks_at_fds);
     for (uint32_t i = 0; i < SNAPI_TRANSPORTS_MAX; i++) {
         if (loop->transports[i] != NULL) {

@@ -207,7 +207,7 @@ void snap_loop_destroy(struct snap_loop *loop)
     end_thread(loop);
     snapi_owner_lock(loop);
     loop->head.is_iterating = true;
-    (void)snapi_owner_run_submitted(loop);
+    (void)snapi_loop_run_submitted(loop);
     struct base_list *link;
     while ((link = base_list_first(&loop->members)) != NULL) {
         struct snapi_member *member = base_list_entry(link, struct snapi_member, link);
@@ -218,7 +218,7 @@ void snap_loop_destroy(struct snap_loop *loop)
         work->is_deferred = false;
         work->run(loop, work);
     }
-    (void)snapi_owner_run_submitted(loop);
+    (void)snapi_loop_run_submitted(loop);
     close_parts(loop);
 }
 

@@ -172,6 +172,10 @@ static inline void snapi_work_init(struct snapi_work *work, snapi_work_fn *run)
  */
 void snapi_loop_submit(struct snap_loop *loop, struct snapi_work *work);
 
+/** Runs what was submitted, and returns how much: before something is freed that work of other threads
+ *  may be on its way for. Owner; not in a run() of such work. */
+uint32_t snapi_loop_run_submitted(struct snap_loop *loop);
+
 /** Has run() called in the next iteration, on the driving thread, where applications may be called
  * back. Deferring what is deferred does nothing. Owner. */
 void snapi_loop_defer(struct snap_loop *loop, struct snapi_work *work);

@@ -92,9 +92,6 @@ void snapi_owner_lock(struct snap_loop *loop);
 /** Gives ownership up without settling. False if somebody submitted meanwhile. */
 bool snapi_owner_unlock(struct snap_loop *loop);
 
-/** Runs what was submitted. Returns how much. */
-uint32_t snapi_owner_run_submitted(struct snap_loop *loop);
-
 /** When something is due at the latest; 0: now. */
 uint64_t snapi_owner_next_due_ns(const struct snap_loop *loop);
 

@@ -116,7 +116,7 @@ bool snapi_owner_unlock(struct snap_loop *loop)
     return !has_submitted(loop);
 }
 
-uint32_t snapi_owner_run_submitted(struct snap_loop *loop)
+uint32_t snapi_loop_run_submitted(struct snap_loop *loop)
 {
     uint32_t n = 0;
     struct base_mpsc_node *node;
@@ -146,7 +146,7 @@ uint64_t snapi_owner_next_due_ns(const struct snap_loop *loop)
 /* Before an outsider leaves: all that it left undone is on its way or known to the driver. */
 static void settle(struct snap_loop *loop)
 {
-    (void)snapi_owner_run_submitted(loop);
+    (void)snapi_loop_run_submitted(loop);
     for (uint32_t i = 0; i < SNAPI_TRANSPORTS_MAX; i++) {
         if (loop->transports[i] != NULL) {
             loop->transports[i]->ops->flush(loop->transports[i]);

@@ -893,6 +893,35 @@ static void a_call_of_another_thread_has_a_number_of_its_own(void **state)
     POLL_UNTIL(both.mine.n_ended == 1);
 }
 
+/* Their call is on its way to the owner, who is in here, when the channel closes. */
+static void start_theirs_and_close(void *arg, const struct snap_result *result,
+                                   Snaptest__Ping *response)
+{
+    (void)arg;
+    (void)result;
+    (void)response;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, start_theirs, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    snap_channel_close(channel);
+    channel = NULL;
+}
+
+static void a_call_of_another_thread_ends_when_a_callback_closes_the_channel(void **state)
+{
+    (void)state;
+    memset(&both, 0, sizeof(both));
+    Snaptest__Ping request = SNAPTEST__PING__INIT;
+    snap_channel_start(channel, &method, &request.base, NULL, (snap_any_fn *)start_theirs_and_close,
+                       NULL);
+    POLL_UNTIL(both.theirs.n_ended == 1);
+    assert_int_not_equal(both.their_id.v, 0);
+    assert_int_equal(both.theirs.last.status.code, SNAP_CANCELLED);
+    assert_int_equal(both.theirs.last.status.ran, SNAP_RAN_NO);
+    snap_loop_poll(loop, 0);
+    assert_int_equal(both.theirs.n_ended, 1);
+}
+
 static void threads_that_wait_drive_the_loop_in_turn(void **state)
 {
     (void)state;
@@ -947,6 +976,7 @@ int main(void)
         BOTH_TEST(without_a_snapd_everything_goes_over_tcp),
         BOTH_TEST(a_server_that_goes_away_gets_no_new_calls),
         TCP_TEST(a_call_of_another_thread_has_a_number_of_its_own),
+        TCP_TEST(a_call_of_another_thread_ends_when_a_callback_closes_the_channel),
         TCP_TEST(threads_that_wait_drive_the_loop_in_turn),
         TCP_TEST(threads_may_call_while_a_thread_of_the_library_drives),
     };
