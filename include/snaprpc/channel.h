@@ -71,7 +71,8 @@ struct snap_call_info {
     uint32_t transport;  /**< enum snap_transport; AUTO: the call never left this process */
     uint32_t why;        /**< enum snap_why */
     uint32_t attempts;   /**< times it was handed to a transport; > 1 only where that was safe */
-    uint64_t elapsed_ns; /**< from start to end, as the loop looks at the clock: once per turn */
+    uint64_t elapsed_ns; /**< from start to end, exact to a turn of the loop: it looks at the clock
+                              once per turn */
     char peer[64];       /**< address of the server as the transport names it */
 };
 
