@@ -16,6 +16,7 @@ import time
 from harness import plan, plots, results, show, systems
 from harness.hosts import Failed, World, remove_stale_hosts
 
+INTERRUPTED = 130  # exit status, as a shell's after Ctrl-C
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -84,28 +85,36 @@ def one(world, build, variant, system, timing):
         return str(failure) or type(failure).__name__
 
 
+def runs_in(world, number, variants, build, timing, progress):
+    """Yields each run as it ends. `world`: a World, or why there is none."""
+    for variant in variants:
+        for system in variant.systems:
+            what = f"round {number} {variant.setup} {variant.label()} {system}:"
+            progress.say(what)
+            raw = one(world, build, variant, system, timing)
+            progress.done += 1
+            progress.say(what, found_text(raw))
+            yield number, variant, system, raw
+
+
 def round_of(number, chosen, build, timing, progress, runs):
     """Every system once in every variant, one system after the other: interleaved."""
     for setup, mtu in dict.fromkeys((v.setup, v.mtu) for v in chosen):
+        variants = [v for v in chosen if (v.setup, v.mtu) == (setup, mtu)]
+        world = World(setup, mtu)
         try:
-            world = World(setup, mtu).__enter__()
-        except Failed as failure:
-            world = str(failure)
-        try:
-            for variant in [v for v in chosen if (v.setup, v.mtu) == (setup, mtu)]:
-                for system in variant.systems:
-                    what = f"round {number} {setup} {variant.label()} {system}:"
-                    progress.say(what)
-                    raw = one(world, build, variant, system, timing)
-                    runs.append((number, variant, system, raw))
-                    progress.done += 1
-                    progress.say(what, found_text(raw))
-        finally:
-            if not isinstance(world, str):
-                world.__exit__()
+            with world:
+                for run in runs_in(world, number, variants, build, timing, progress):
+                    runs.append(run)
+        except Failed as failure:  # of making the hosts; a run's own is its result
+            runs.extend(runs_in(str(failure), number, variants, build, timing, progress))
+        except KeyboardInterrupt:
+            world.__exit__()  # again: it may have come in the middle of the first
+            raise
 
 
-def measure(arguments, mode, chosen):
+def measure(arguments, mode, chosen, about):
+    """Runs it, and keeps what was found after each round. about["interrupted"] says where it was, if it was."""
     build = systems.Build(arguments.build)
     absent = {s: build.why_not(s) for s in plan.all_systems() if build.why_not(s)}
     if "tcp" in absent:
@@ -118,16 +127,17 @@ def measure(arguments, mode, chosen):
     timing = (arguments.seconds or mode["seconds"], mode["warmup"], mode["settle"])
     progress = Progress(rounds * sum(len(v.systems) for v in chosen))
     runs = []
-    remove_stale_hosts()
+    number = 1
     try:
+        remove_stale_hosts()
         for number in range(1, rounds + 1):
             if number > 1 and arguments.budget and time.monotonic() - progress.begin > arguments.budget:
                 print(f"bench: no round {number}: the time is over", file=sys.stderr)
                 break
             round_of(number, chosen, build, timing, progress, runs)
+            keep(arguments, runs, about)
     except KeyboardInterrupt:
-        progress.end()
-        sys.exit("bench: interrupted; nothing was written")
+        about["interrupted"] = f"in round {number} of {rounds}, after {len(runs)} of {progress.total} runs"
     progress.end()
     return runs
 
@@ -143,18 +153,37 @@ def load_runs(path):
 
 
 def save(folder, name, document):
-    with open(os.path.join(folder, name), "w", encoding="utf-8") as out:
+    path = os.path.join(folder, name)
+    with open(path + ".new", "w", encoding="utf-8") as out:
         json.dump(document, out, indent=1)
         out.write("\n")
+    os.replace(path + ".new", path)
+
+
+def keep(arguments, runs, about):
+    """Writes runs.json and results.json; returns what the latter holds."""
+    os.makedirs(arguments.out, exist_ok=True)
+    save(arguments.out, "runs.json", {"machine": about, "runs": [
+        (n, dataclasses.asdict(v), s, r) for n, v, s, r in runs]})
+    document = results.build(runs, about, arguments.cpu)
+    save(arguments.out, "results.json", document)
+    return document
+
+
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interrupt(*_):
+    """The first interrupt ends the runs; what cleans up after it, and writes, takes seconds and is not
+    interrupted. Who cannot wait has SIGKILL: the kernel ends our children then."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main():
     arguments = parse()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in INTERRUPTS:
         signal.signal(number, interrupt)
     mode = dict(plan.MODES[arguments.mode])
     mode["many"] = arguments.connections or mode["many"]
@@ -166,16 +195,17 @@ def main():
         runs, about = load_runs(arguments.runs)
     else:
         about = {**results.machine(), "mode": arguments.mode}
-        runs = measure(arguments, mode, chosen)
-    os.makedirs(arguments.out, exist_ok=True)
-    save(arguments.out, "runs.json", {"machine": about, "runs": [
-        (n, dataclasses.asdict(v), s, r) for n, v, s, r in runs]})
-    document = results.build(runs, about, arguments.cpu)
-    save(arguments.out, "results.json", document)
+        runs = measure(arguments, mode, chosen, about)
+    if about.get("interrupted") and not runs:
+        sys.exit(f"bench: interrupted {about['interrupted']}; nothing was written")
+    document = keep(arguments, runs, about)
     print(show.text(document))
     files, complaint = plots.draw(document, arguments.out)
     print(f"\n{os.path.join(arguments.out, 'results.json')}, {len(files)} plots beside it"
           + (f"; {complaint}" if complaint else ""))
+    if about.get("interrupted"):
+        print(f"bench: interrupted {about['interrupted']}: these are kept", file=sys.stderr)
+        return INTERRUPTED
     if arguments.write_docs:
         show.write_docs(os.path.join(ROOT, "docs/benchmarks.md"), document,
                         "make bench" if about["mode"] == "full" else f"make bench-{about['mode']}")

@@ -80,7 +80,8 @@ def _target_rows(document):
 def _machine_line(about):
     return (f"{about['cpus']} x {about['cpu']}, {about['memory_kib'] // 1048576} GiB, Linux {about['kernel']}, "
             f"{about['os']}; commit {about['commit']}, {about['time']}, load before {about['load_before']:.2f}, "
-            f"mode {about.get('mode', '-')}, CPU by {about['cpu_by']}")
+            f"mode {about.get('mode', '-')}, CPU by {about['cpu_by']}"
+            + (f"; INTERRUPTED {about['interrupted']}" if about.get("interrupted") else ""))
 
 
 def _failures(document):

@@ -4,10 +4,12 @@
 show. usage: harness_test.py BUILD_DIR"""
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -247,6 +249,94 @@ class TinyRun(unittest.TestCase):
                              capture_output=True, text=True, check=False)
         self.assertNotEqual(run.returncode, 0)
         self.assertIn("rpc_lat", run.stderr)
+
+
+def processes_of(folder):
+    """Processes whose environment names the folder."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environment:
+                if folder.encode() in environment.read():
+                    found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+def can_make_hosts():
+    try:
+        with hosts.World("two-host", 1500):
+            return True
+    except hosts.Failed:
+        return False
+
+
+class Interrupted(unittest.TestCase):
+    """Twice each time: the second comes while it cleans up."""
+
+    def interrupted(self, number, setup, is_time, more):
+        """Begins a long benchmark and interrupts it; returns (exit status, stderr, results or None)."""
+        with tempfile.TemporaryDirectory() as folder:
+            err = os.path.join(folder, "stderr")
+            with open(err, "w", encoding="utf-8") as out:
+                bench = subprocess.Popen(
+                    [sys.executable, os.path.join(ROOT, "benchmarks/bench.py"), "quick", "--build", BUILD,
+                     "--out", folder, "--only", "rpc_lat", "--setups", setup, "--systems", "pony,tcp",
+                     "--rounds", "1000", *more], stdout=subprocess.DEVNULL, stderr=out,
+                    start_new_session=True, env={**os.environ, "TMPDIR": folder})
+            try:
+                deadline = time.monotonic() + 60
+                while not is_time(folder, err):
+                    self.assertIsNone(bench.poll(), "it ended by itself")
+                    self.assertLess(time.monotonic(), deadline)
+                    time.sleep(hosts.POLL_SECONDS)
+                os.killpg(bench.pid, number)
+                os.killpg(bench.pid, number)
+                code = bench.wait(30)
+            finally:
+                bench.kill()
+                bench.wait()
+            self.assertEqual(processes_of(folder), [])
+            self.assertEqual([n for n in os.listdir(folder) if n.startswith(hosts.PREFIX)], [])
+            if setup == "two-host":
+                listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
+                self.assertNotIn(f"{hosts.PREFIX}-{bench.pid}-", listed.stdout)
+            with open(err, encoding="utf-8") as source:
+                said = source.read()
+            path = os.path.join(folder, "results.json")
+            if not os.path.exists(path):
+                return code, said, None
+            with open(path, encoding="utf-8") as source:
+                return code, said, json.load(source)
+
+    def expect_rounds_are_kept(self, number, setup):
+        def in_round_two(_, err):
+            with open(err, encoding="utf-8") as source:
+                return "round 2 " in source.read()
+
+        code, said, document = self.interrupted(number, setup, in_round_two, ["--seconds", "0.05"])
+        self.assertEqual(code, 130, said)
+        self.assertEqual(results.check(document), [])
+        self.assertEqual({e["system"] for e in document["results"]}, {"pony", "tcp"})
+        self.assertIn("INTERRUPTED in round", show.text(document))
+
+    def test_the_runs_that_ended_are_kept(self):
+        self.expect_rounds_are_kept(signal.SIGINT, "same-host")
+
+    def test_hosts_are_removed(self):
+        if not can_make_hosts():
+            self.skipTest("two hosts need network namespaces")
+        self.expect_rounds_are_kept(signal.SIGTERM, "two-host")
+
+    def test_before_any_run_has_ended_nothing_is_written(self):
+        def client_runs(folder, _):
+            return any(os.path.exists(os.path.join(folder, name, "client.out")) for name in os.listdir(folder))
+
+        code, said, document = self.interrupted(signal.SIGTERM, "same-host", client_runs, ["--seconds", "60"])
+        self.assertNotEqual(code, 0)
+        self.assertIn("nothing was written", said)
+        self.assertIsNone(document)
 
 
 if __name__ == "__main__":
