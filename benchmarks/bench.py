@@ -14,7 +14,7 @@ import sys
 import time
 
 from harness import plan, plots, results, show, systems
-from harness.hosts import Failed, World, remove_stale_hosts
+from harness.hosts import Failed, Interrupt, World, remove_stale_hosts
 
 INTERRUPTED = 130  # exit status, as a shell's after Ctrl-C
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -91,6 +91,7 @@ def runs_in(world, number, variants, build, timing, progress):
         for system in variant.systems:
             what = f"round {number} {variant.setup} {variant.label()} {system}:"
             progress.say(what)
+            Interrupt.check()
             raw = one(world, build, variant, system, timing)
             progress.done += 1
             progress.say(what, found_text(raw))
@@ -108,9 +109,6 @@ def round_of(number, chosen, build, timing, progress, runs):
                     runs.append(run)
         except Failed as failure:  # of making the hosts; a run's own is its result
             runs.extend(runs_in(str(failure), number, variants, build, timing, progress))
-        except KeyboardInterrupt:
-            world.__exit__()  # again: it may have come in the middle of the first
-            raise
 
 
 def measure(arguments, mode, chosen, about):
@@ -128,8 +126,8 @@ def measure(arguments, mode, chosen, about):
     progress = Progress(rounds * sum(len(v.systems) for v in chosen))
     runs = []
     number = 1
+    remove_stale_hosts()
     try:
-        remove_stale_hosts()
         for number in range(1, rounds + 1):
             if number > 1 and arguments.budget and time.monotonic() - progress.begin > arguments.budget:
                 print(f"bench: no round {number}: the time is over", file=sys.stderr)
@@ -170,21 +168,10 @@ def keep(arguments, runs, about):
     return document
 
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def interrupt(*_):
-    """The first interrupt ends the runs; what cleans up after it, and writes, takes seconds and is not
-    interrupted. Who cannot wait has SIGKILL: the kernel ends our children then."""
-    for number in INTERRUPTS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main():
     arguments = parse()
-    for number in INTERRUPTS:
-        signal.signal(number, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, Interrupt.ask)
     mode = dict(plan.MODES[arguments.mode])
     mode["many"] = arguments.connections or mode["many"]
     chosen = list(plan.variants(

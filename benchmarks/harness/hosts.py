@@ -21,6 +21,7 @@ import time
 PR_SET_PDEATHSIG = 1
 READY_SECONDS = 15
 POLL_SECONDS = 0.02
+WAIT_SECONDS = 0.05  # between looks whether a program that measures has ended
 PREFIX = "snaprpc-bench"
 TAIL_LINES = 3
 TAIL_CHARACTERS = 400
@@ -28,6 +29,22 @@ TAIL_CHARACTERS = 400
 
 class Failed(Exception):
     """A run that did not work out: shown in the table, never hidden."""
+
+
+class Interrupt:
+    """An interrupt raises nothing where it happens to come, which may be in the middle of cleaning up or
+    within a lock of subprocess's: it is seen where something is waited for."""
+    is_asked = False
+
+    @classmethod
+    def ask(cls, *_):
+        """Handler of a signal."""
+        cls.is_asked = True
+
+    @classmethod
+    def check(cls):
+        if cls.is_asked:
+            raise KeyboardInterrupt
 
 
 def _die_with_parent():
@@ -89,8 +106,8 @@ class World:
             raise Failed("two hosts need network namespaces: run as root, with iproute2")
         for side in "ab":
             name = f"{PREFIX}-{os.getpid()}-{side}"
-            self.names[side] = name  # first: what is half made when an interrupt comes is removed, too
             _ip("netns", "add", name)
+            self.names[side] = name
         a, b, mtu = self.names["a"], self.names["b"], str(self.mtu)
         _ip("-n", a, "link", "add", "wire", "mtu", mtu, "type", "veth",
             "peer", "name", "wire", "mtu", mtu, "netns", b)
@@ -104,6 +121,7 @@ class World:
                       for name in self.names.values()):
             if time.monotonic() > deadline:
                 raise Failed("the link between the two hosts does not come up")
+            Interrupt.check()
             time.sleep(POLL_SECONDS)
 
     @property
@@ -185,6 +203,7 @@ class World:
                 raise self.failure(name, f"ended too early, {how_it_ended(code)}")
             if time.monotonic() > deadline:
                 raise self.failure(name, f"not ready after {READY_SECONDS} s")
+            Interrupt.check()
             time.sleep(POLL_SECONDS)
 
     def listens(self, name, port):
@@ -199,11 +218,13 @@ class World:
     def wait(self, name, seconds):
         """Waits for the end of a process; returns its output."""
         process = self.processes[name]
-        try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired as late:
-            self.end(name)
-            raise self.failure(name, f"no end after {seconds:.0f} s") from late
+        deadline = time.monotonic() + seconds
+        while (code := process.poll()) is None:
+            if time.monotonic() > deadline:
+                self.end(name)
+                raise self.failure(name, f"no end after {seconds:.0f} s")
+            Interrupt.check()
+            time.sleep(WAIT_SECONDS)
         del self.processes[name]
         if code != 0:
             raise self.failure(name, how_it_ended(code))
@@ -220,7 +241,7 @@ class World:
             except subprocess.TimeoutExpired:
                 process.kill()
         process.wait()
-        del self.processes[name]  # last: an interrupt until here leaves it to the next end_all()
+        del self.processes[name]
 
     def end_all(self):
         for name in reversed(list(self.processes)):
