@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,9 +173,36 @@ static void end_in_order(struct world *world)
     world->is_good = ok && !is_bad_log;
 }
 
+/* What a test that failed leaves to look at: how its clients stood, what its snapds counted. */
+static void show_state(const struct world *world)
+{
+    static struct status status;
+    for (int i = 0; i < WORLD_CLIENTS_MAX; i++) {
+        if (world->clients[i].stats != NULL) {
+            printf("--- client %d: %" PRIu64 " calls ended, %" PRIu64 " of them OK\n", i,
+                   (uint64_t)world->clients[i].stats->ended, (uint64_t)world->clients[i].stats->ok);
+        }
+    }
+    for (int host = 0; host < 2; host++) {
+        if (!status_read(world->socket[host], &status)) {
+            continue;
+        }
+        printf("--- snapd %d:", host);
+        for (uint32_t i = 0; i < status.n_counters; i++) {
+            if (status.counters[i].value > 0) {
+                printf(" %s %" PRIu64, status.counters[i].name, status.counters[i].value);
+            }
+        }
+        printf("\n");
+    }
+}
+
 void world_fini(struct world *world)
 {
     bool has_passed = world->is_good;
+    if (!has_passed) {
+        show_state(world);
+    }
     for (int i = 0; i < WORLD_CLIENTS_MAX; i++) {
         struct world_client *client = &world->clients[i];
         (void)child_end(&client->child, SIGKILL);
