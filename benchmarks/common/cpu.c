@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "benchmarks/common/cpu.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 bool bench_cpu_add(struct bench_cpu *cpu, const char *name_and_pid)
@@ -35,32 +35,15 @@ static bool read_line(const char *path, char *line, int size)
     return ok;
 }
 
-/** First number of a thread's schedstat: ns on a CPU. */
-static double thread_s(pid_t pid, const char *thread)
-{
-    char path[128];
-    char line[128];
-    snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", (int)pid, thread);
-    return read_line(path, line, sizeof(line)) ? (double)strtoull(line, NULL, 10) / 1e9 : 0;
-}
-
+/** On CPUs by all its threads, those that ended too. 0: the process is gone. */
 static double process_s(pid_t pid)
 {
-    char path[64];
-    double sum_s = 0;
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-    DIR *dir = opendir(path);
-    if (dir == NULL) {
+    clockid_t clock;
+    struct timespec used;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0) {
         return 0;
     }
-    struct dirent *it = NULL;
-    while ((it = readdir(dir)) != NULL) {
-        if (it->d_name[0] != '.') {
-            sum_s += thread_s(pid, it->d_name);
-        }
-    }
-    closedir(dir);
-    return sum_s;
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
 /** Ticks of user, nice, system, irq and softirq; idle and iowait are left out. */

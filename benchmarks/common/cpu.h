@@ -11,10 +11,10 @@ extern "C" {
 #endif
 
 /**
- * CPU time of some processes and of the whole machine between two moments, from /proc.
+ * CPU time of some processes and of the whole machine between two moments.
  *
- * Units  seconds. Processes by /proc/PID/schedstat-like nanoseconds where there is
- *        (sum over threads), the machine from /proc/stat (ticks of 10 ms: measure for seconds).
+ * Units  seconds. Processes by their CPU clocks (ns; threads that ended meanwhile count), the machine from
+ *        /proc/stat (ticks of 10 ms: measure for seconds).
  */
 enum {
     BENCH_PROCESSES_MAX = 8

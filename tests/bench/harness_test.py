@@ -15,7 +15,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "benchmarks"))
 # pylint: disable=wrong-import-position
-from harness import hosts, plan, results, show, systems, targets
+from harness import cpu, hosts, plan, results, show, systems, targets
 
 BUILD = ""
 ABOUT = {**results.machine(commit=False), "mode": "quick"}
@@ -71,6 +71,17 @@ class Figures(unittest.TestCase):
             self.assertAlmostEqual(document["results"][0]["cores"], cores)
             self.assertAlmostEqual(document["results"][0]["per_core"], 100 / cores)
             self.assertEqual(set(document["results"][0]["processes"]), {"server", "client"})
+
+    def test_cpu_of_threads_that_ended_counts(self):
+        program = ("import threading, time\n"
+                   "def burn():\n"
+                   "    while time.thread_time() < 0.05: pass\n"
+                   "t = threading.Thread(target=burn); t.start(); t.join(); print(); input()")
+        with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            self.assertGreaterEqual(cpu.process_seconds(process.pid), 0.05)
+        self.assertEqual(cpu.process_seconds(process.pid), 0)
 
     def test_the_short_key_is_the_worst_headline(self):
         one = variant("rpc_bw", inflight=8, mtu=9000)
