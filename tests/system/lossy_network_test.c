@@ -11,14 +11,6 @@
 
 #include <string.h>
 
-/** How often the fault device did something. */
-static uint64_t faults(const struct world *world, int host, const char *counter)
-{
-    static struct status status;
-    assert_true(status_read(world->socket[host], &status));
-    return status_counter(&status, counter);
-}
-
 /* PX-203: all flows as the hosts' configuration has them, and keys changed meanwhile. */
 static void expect_security(const struct world *world, int host)
 {
@@ -56,9 +48,9 @@ static void run_at(struct world *world, int percent, int n_engines)
     assert_int_equal(client->stats->by_pony, n);
     assert_int_equal(client->stats->is_checked, 1);
     for (int host = 0; host < 2; host++) {
-        assert_true(faults(world, host, "fault_dropped") > 0);
-        assert_true(faults(world, host, "fault_duplicated") > 0);
-        assert_true(faults(world, host, "fault_reordered") > 0);
+        assert_true(world_counter(world, host, "fault_dropped") > 0);
+        assert_true(world_counter(world, host, "fault_duplicated") > 0);
+        assert_true(world_counter(world, host, "fault_reordered") > 0);
         expect_security(world, host);
     }
     world->is_good = true;

@@ -25,7 +25,7 @@ enum pony_tx_state {
     PONY_TX_BLOCKED, /**< in cold->blocked: eager, behind a large one of its lane without GRANT */
     PONY_TX_RTS,     /**< in cold->rts: has not asked for memory yet */
     PONY_TX_ASKED,   /**< in cold->asked: waits for GRANT */
-    PONY_TX_GRANTED, /**< in conn->granted: being sent */
+    PONY_TX_GRANTED, /**< in cold->granted: being sent */
     PONY_TX_FLYING   /**< in no queue: all handed over, or given up; waits for packets' release */
 };
 

@@ -26,11 +26,16 @@ void pony_sink_emit(struct pony_sink *sink, struct pony_conn *conn, const struct
     sink->left -= bytes;
 }
 
+/* What stands in the packet so far, as the wire will have it. */
+static uint32_t head_bytes(const struct pony_sink *sink)
+{
+    return (uint32_t)PONY_WIRE_HDR_BYTES + sink->packet->head_len - PONY_HEAD_ROOM;
+}
+
 void pony_sink_emit_pad(struct pony_sink *sink, uint32_t bytes)
 {
     static const uint8_t zeros[PONY_ALIGN_BYTES + PONY_PAD_BYTES];
-    uint32_t head_len = (uint32_t)PONY_WIRE_HDR_BYTES + sink->packet->head_len - PONY_HEAD_ROOM;
-    uint32_t pad = pony_frame_pad_for(head_len + bytes);
+    uint32_t pad = pony_frame_pad_for(head_bytes(sink) + bytes);
     if (pad > 0 && bytes + pad <= sink->left) {
         const struct pony_frame frame = {
             .type = PONY_FRAME_PAD, .data = zeros, .data_len = pad - (uint32_t)PONY_PAD_BYTES};
@@ -44,8 +49,7 @@ uint32_t pony_sink_piece_bytes(const struct pony_sink *sink, uint32_t rest)
     if (rest <= room && rest <= PONY_SINK_COPY_MAX) {
         return rest;
     }
-    uint32_t head_len = (uint32_t)PONY_WIRE_HDR_BYTES + sink->packet->head_len - PONY_HEAD_ROOM;
-    room -= pony_frame_pad_for(head_len + PONY_FRAG_BYTES);
+    room -= pony_frame_pad_for(head_bytes(sink) + PONY_FRAG_BYTES);
     return base_min_u32(rest, room - room % PONY_ALIGN_BYTES);
 }
 
