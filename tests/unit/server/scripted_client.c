@@ -2,7 +2,6 @@
 #include "tests/unit/server/scripted_client.h"
 
 #include "base/clock.h"
-#include "test_messages.pb-c.h"
 #include "tests/support/cmocka_all.h"
 #include "tests/support/conn_events.h"
 
@@ -228,21 +227,29 @@ void scripted_send_bytes(struct scripted *client, const void *data, size_t len)
     client->conn->ops->send(client->conn, &tx, 1);
 }
 
-void scripted_call(struct scripted *client, const char *method, uint64_t id, const char *payload)
+void scripted_ask(struct scripted *client, const char *method, uint64_t id,
+                  const Snaptest__Ping *ping)
 {
     char name[64];
     (void)snprintf(name, sizeof(name), "snaptest.Test/%s", method);
+    uint8_t *body = malloc(snaptest__ping__get_packed_size(ping) + 1);
+    assert_non_null(body);
+    const struct snapi_frame frame = {.type = SNAPI_REQUEST,
+                                      .id = id,
+                                      .text = name,
+                                      .text_len = strlen(name),
+                                      .body = body,
+                                      .body_len = snaptest__ping__pack(ping, body)};
+    scripted_send(client, &frame);
+    free(body);
+}
+
+void scripted_call(struct scripted *client, const char *method, uint64_t id, const char *payload)
+{
     Snaptest__Ping ping = SNAPTEST__PING__INIT;
     ping.text = (char *)(uintptr_t)payload;
     ping.number = (int32_t)strtol(payload, NULL, 10);
-    uint8_t body[256];
-    struct snapi_frame frame = {.type = SNAPI_REQUEST,
-                                .id = id,
-                                .text = name,
-                                .text_len = strlen(name),
-                                .body = body,
-                                .body_len = snaptest__ping__pack(&ping, body)};
-    scripted_send(client, &frame);
+    scripted_ask(client, method, id, &ping);
 }
 
 const struct heard *scripted_find(const struct scripted *client, uint8_t type, uint64_t id)

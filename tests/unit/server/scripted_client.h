@@ -4,6 +4,7 @@
 
 #include "rpc/frame.h"
 #include "rpc/loop.h"
+#include "test_messages.pb-c.h"
 #include "tests/support/fake_transport.h"
 
 #include <snaprpc/server.h>
@@ -62,6 +63,10 @@ void scripted_close(struct scripted *client, struct host *host);
 void scripted_send(struct scripted *client, const struct snapi_frame *frame);
 void scripted_send_bytes(struct scripted *client, const void *data, size_t len);
 void scripted_hello(struct scripted *client);
+/** A call of snaptest.Test/<method>, as long as it may be. */
+void scripted_ask(struct scripted *client, const char *method, uint64_t id,
+                  const Snaptest__Ping *ping);
+
 /** A call of snaptest.Test/<method> with `payload` as Ping.text. */
 void scripted_call(struct scripted *client, const char *method, uint64_t id, const char *payload);
 

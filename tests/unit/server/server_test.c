@@ -577,20 +577,12 @@ static void what_waits_for_its_client_to_read_may_be_cancelled_and_goes_with_it(
 static void call_echo_with(struct scripted *from, uint64_t id, size_t text_bytes)
 {
     static char text[(3 << 19) + 1];
-    static uint8_t body[sizeof(text) + 16];
     assert_in_range(text_bytes, 1, sizeof(text) - 1);
     memset(text, 'x', text_bytes);
     text[text_bytes] = '\0';
     Snaptest__Ping ping = SNAPTEST__PING__INIT;
     ping.text = text;
-    static const char method[] = "snaptest.Test/Echo";
-    const struct snapi_frame frame = {.type = SNAPI_REQUEST,
-                                      .id = id,
-                                      .text = method,
-                                      .text_len = strlen(method),
-                                      .body = body,
-                                      .body_len = snaptest__ping__pack(&ping, body)};
-    scripted_send(from, &frame);
+    scripted_ask(from, "Echo", id, &ping);
 }
 
 /* PR-32 */
